@@ -1,0 +1,53 @@
+# Gleaner: what there is to do here. `make` alone lists it.
+
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | column -t -s '|'
+
+setup: $(READY) servers ## the virtual environment in .venv, the packages, and Mosquitto
+
+$(READY): pyproject.toml constraints.txt
+	@deploy/setup/python.sh "$(PYTHON)" $(VENV)
+	@touch $(READY)
+
+servers: ## Mosquitto from the system's packages; MinIO too, where Go is (MINIO=1)
+	@deploy/setup/servers.sh
+
+demo: setup ## watch the whole loop run, about 75 seconds (ARGS="--json --seed 3")
+	@$(BIN)/gleaner demo $(ARGS)
+
+test: setup ## every test (ARGS="-k name" for some)
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(READY) ## style, types and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## put the code in the house's format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## throughput of the dataflow, as JSON lines (ARGS="--inferences 1000000")
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+proto: $(READY) ## generate schemas/wire_pb2.py from schemas/wire.proto
+	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. schemas/wire.proto
+
+constraints: $(READY) ## pin the newest versions that fit, with hashes
+	@$(BIN)/python -m piptools compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-annotate \
+		--output-file constraints.new pyproject.toml
+	@sed -e '/^# WARNING/d' -e '/^# Consider/d' -e '/^gleaner-edge @/d' constraints.new > constraints.txt && rm constraints.new
+
+clean: ## remove what was built, not what was measured
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+.PHONY: help setup servers demo test lint format bench proto constraints clean
