@@ -1,0 +1,1 @@
+"""What travels: wire format, topics, tables, bundles and the error tree."""
