@@ -1,0 +1,1 @@
+"""What happens to the rows: pure functions of columns and a state."""

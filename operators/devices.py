@@ -1,0 +1,43 @@
+"""Devices: what they say of themselves, as rows of `devices` and `feedback`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from operators.decode import Decoded, Receipt
+from operators.tabulate import day_of
+
+_SHARED = ("next_seq", "device_time")
+_HELLO = ("site", "hardware", "agent", "model", "model_version")
+_STATUS = ("outbox_records", "outbox_bytes", "ring_samples", "ring_bytes", "refused_inferences")
+
+
+def origin_row(partition: int, receipt: Receipt) -> dict[str, Any]:
+    """The columns that say where a message came from."""
+    return {
+        "date": day_of(receipt.received_us),
+        "device": receipt.device,
+        "received": receipt.received_us,
+        "log_partition": partition,
+        "log_offset": receipt.offset,
+    }
+
+
+def device_rows(decoded: Decoded) -> list[dict[str, Any]]:
+    """A row of `devices` for each hello and each status."""
+    hellos = [_row(decoded.partition, *each, "hello", _SHARED + _HELLO) for each in decoded.hellos]
+    return hellos + [_row(decoded.partition, *each, "status", _SHARED + _STATUS) for each in decoded.statuses]
+
+
+def feedback_rows(decoded: Decoded) -> list[dict[str, Any]]:
+    """A row of `feedback` for each word of a person at a device."""
+    fields = ("seq", "kind", "class_id", "device_time")
+    return [_copy(decoded.partition, receipt, message, fields) for receipt, message in decoded.feedback]
+
+
+def _row(partition: int, receipt: Receipt, message: Any, event: str, fields: Sequence[str]) -> dict[str, Any]:
+    return _copy(partition, receipt, message, fields) | {"event": event}
+
+
+def _copy(partition: int, receipt: Receipt, message: Any, fields: Sequence[str]) -> dict[str, Any]:
+    copied = {field: getattr(message, field) for field in fields}
+    return origin_row(partition, receipt) | {"stream": message.stream.hex()} | copied
