@@ -1,0 +1,126 @@
+"""Looking inside: `status`, `decode` and `config`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from google.protobuf import json_format
+
+from pipelines import progress
+from pipelines.cli.context import JsonOption, context_of, print_object, print_rows
+from pipelines.log import LogReader, partitions_of
+from pipelines.settings import Settings
+from schemas.embedding import CODECS, decode
+from schemas.envelope import parse
+from schemas.errors import InputError, Rejected
+from schemas.topics import Up, parse_up
+from schemas.wire_pb2 import Feedback, Gaps, Hello, Inferences, Sample, Status
+
+_KINDS: dict[str, Any] = {
+    Up.INFERENCES: Inferences,
+    Up.SAMPLES: Sample,
+    Up.GAPS: Gaps,
+    Up.HELLO: Hello,
+    Up.STATUS: Status,
+    Up.FEEDBACK: Feedback,
+}
+
+
+def status(context: typer.Context, as_json: JsonOption = False) -> None:
+    """How far the dataflow is behind the log, partition by partition."""
+    settings = context_of(context).settings()
+    committed = progress.read(settings.data_dir)
+    rows = []
+    for partition in range(partitions_of(settings.log_dir)):
+        reader = LogReader(settings.log_dir, partition)
+        end = reader.end()
+        reader.close()
+        done = committed.get(partition, 0)
+        rows.append((partition, end, done, max(0, end - done)))
+    print_rows(("partition", "logged", "committed", "behind"), rows, as_json)
+
+
+def decode_command(
+    context: typer.Context,
+    source: Annotated[
+        str, typer.Argument(help="A file with one payload, - for standard input, or PARTITION:OFFSET of the log.")
+    ],
+    kind: Annotated[str, typer.Option(help="What it is, where the log does not say.")] = Up.INFERENCES.value,
+) -> None:
+    """Show one message as JSON, columns and all."""
+    settings = context_of(context).settings()
+    payload, kind = _payload(settings, source, kind)
+    if kind not in _KINDS:
+        raise InputError(f"--kind {kind}: one of {', '.join(_KINDS)}")
+    try:
+        message = parse(_KINDS[kind], payload, settings.wire.max_payload_bytes)
+    except Rejected as error:
+        raise InputError(f"{source}: {error}") from error
+    shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    print_object(shown | (_columns(message) if kind == Up.INFERENCES else {}))
+
+
+def config(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Every setting and its value; secrets as stars."""
+    settings = json.loads(context_of(context).settings().model_dump_json())
+    if as_json:
+        print_object(settings)
+        return
+    for section, values in settings.items():
+        if isinstance(values, dict):
+            sys.stdout.write(f"\n[{section}]\n")
+            sys.stdout.writelines(
+                f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None
+            )
+        else:
+            sys.stdout.write(f"{section} = {json.dumps(values)}\n")
+
+
+def _payload(settings: Settings, source: str, kind: str) -> tuple[bytes, str]:
+    partition, colon, offset = source.partition(":")
+    if colon and partition.isdigit() and offset.isdigit():
+        return _from_log(settings, int(partition), int(offset))
+    try:
+        return (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()), kind
+    except OSError as error:
+        raise InputError(f"{source}: {error.strerror}") from error
+
+
+def _from_log(settings: Settings, partition: int, offset: int) -> tuple[bytes, str]:
+    reader = LogReader(settings.log_dir, partition)
+    batches, _ = reader.read(offset - 1, 1, 1)
+    reader.close()
+    for records in batches:
+        if records.offsets == [offset]:
+            try:
+                return records.payloads[0], parse_up(records.topics[0]).kind.value
+            except Rejected as error:
+                raise InputError(f"{partition}:{offset}: {error}") from error
+    raise InputError(f"{partition}:{offset}: no message there; `gleaner status` shows what the log holds")
+
+
+def _columns(message: Inferences) -> dict[str, Any]:
+    """The packed columns as lists of numbers."""
+    n, k = message.count, message.top_k
+    codec = CODECS[message.embedding_codec]
+    scale = np.frombuffer(message.embedding_scale, "<f4")
+    return {
+        "stream": message.stream.hex(),
+        "embedding_codec": str(codec),
+        "device_time_delta": np.frombuffer(message.device_time_delta, "<i4").tolist(),
+        "class_ids": np.frombuffer(message.class_ids, "<u2").reshape(n, k).tolist(),
+        "scores": np.frombuffer(message.scores, "<f4").reshape(n, k).round(6).tolist(),
+        "entropy": np.frombuffer(message.entropy, "<f4").round(6).tolist(),
+        "embedding": decode(message.embedding, scale, codec, message.embedding_dims).round(5).tolist(),
+        "embedding_scale": scale.tolist(),
+        "sample_digest": [message.sample_digest[i * 32 : i * 32 + 32].hex() for i in range(n)],
+        "sample_bytes": np.frombuffer(message.sample_bytes, "<u4").tolist(),
+        "latency_us": np.frombuffer(message.latency_us, "<u4").tolist(),
+    }
+
+
+decode_command.__name__ = "decode"
+COMMANDS = (status, decode_command, config)

@@ -1,0 +1,121 @@
+"""Commands: what Gleaner tells devices, over one MQTT connection.
+
+Nothing here is stored: an acknowledgement that is lost is told again when the device
+resends, a request when its time comes. So sending never waits and never fails.
+"""
+
+import threading
+from collections.abc import Iterable
+from typing import Protocol
+
+import paho.mqtt.client as paho
+import structlog
+
+from operators.requests import Request
+from operators.seen import Ranges, Seen
+from pipelines import metrics
+from pipelines.ingest import Backoff
+from pipelines.mqtt import open_client
+from pipelines.settings import Mqtt
+from schemas.envelope import seal
+from schemas.errors import BrokerUnavailable
+from schemas.messages import MAX_REQUESTS
+from schemas.topics import Down, down_topic
+from schemas.wire_pb2 import Ack, Hole, Requests
+from schemas.wire_pb2 import Request as WireRequest
+
+log = structlog.get_logger()
+
+
+class Commands(Protocol):
+    """Where commands to devices go."""
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Send, or forget."""
+
+
+class Silence:
+    """No devices to talk to: for replays and benchmarks."""
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Forget."""
+
+
+class MqttCommands:
+    """Commands over MQTT; connects in the background and again after each loss."""
+
+    def __init__(self, mqtt: Mqtt) -> None:
+        """Start connecting."""
+        self._mqtt = mqtt
+        self._client: paho.Client | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._connect, name="commands", daemon=True)
+        self._thread.start()
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Send while connected, forget otherwise."""
+        client = self._client
+        if client is not None and client.is_connected():
+            client.publish(topic, payload, qos=1)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._stop.set()
+        self._thread.join()
+        if self._client is not None:
+            self._client.disconnect()
+            self._client.loop_stop()
+
+    def _connect(self) -> None:
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                client = open_client(self._mqtt, f"{self._mqtt.client_id}-commands")
+            except BrokerUnavailable as error:
+                log.warning("no broker for commands", why=str(error))
+                self._stop.wait(backoff.next_s())
+                continue
+            client.reconnect_delay_set(1, 30)
+            client.loop_start()
+            self._client = client
+            metrics.CONNECTED.set(1)
+            return
+
+
+def send_acks(commands: Commands, acks: Iterable[tuple[tuple[str, str], Seen]]) -> None:
+    """Tell each device what of its stream is durable."""
+    for (device, stream), seen in acks:
+        commands.send(
+            down_topic(device, Down.ACK), seal(_ack(bytes.fromhex(stream), seen.through, seen.ahead, seen.holes))
+        )
+        metrics.ACKS.inc()
+
+
+def send_requests(commands: Commands, requests: Iterable[Request], max_bytes: int) -> None:
+    """Ask each device for its samples."""
+    by_device: dict[str, list[WireRequest]] = {}
+    for request in requests:
+        row = request.selection.candidate.row
+        by_device.setdefault(row["device"], []).append(
+            WireRequest(
+                request_id=request.selection.request_id,
+                stream=bytes.fromhex(row["stream"]),
+                seq=row["seq"],
+                sample_digest=row["sample_digest"],
+                max_bytes=max_bytes,
+            )
+        )
+    for device, asked in by_device.items():
+        for start in range(0, len(asked), MAX_REQUESTS):
+            payload = seal(Requests(schema=1, requests=asked[start : start + MAX_REQUESTS]))
+            commands.send(down_topic(device, Down.REQUESTS), payload)
+
+
+def _ack(stream: bytes, through: int, ahead: Ranges, holes: Ranges) -> Ack:
+    return Ack(
+        schema=1,
+        stream=stream,
+        through=through,
+        holes=[Hole(first_seq=first, last_seq=last) for first, last in holes],
+        ahead=ahead[-1][1] if ahead else through,
+    )

@@ -1,0 +1,200 @@
+"""THE dataflow: from the log to the lake, and back to the devices.
+
+::
+
+    log ─▶ decode ─▶ dedup ─┬──────────────────────────────────────▶ lake ─▶ acks
+                            ├─▶ windows ─▶ drift ───────────────────▶ lake
+                            ├─▶ candidates ─▶ select ─▶ requests ─┬─▶ lake
+                            └────────── samples ──────▶ ▲         └─▶ devices
+
+Everything is keyed by log partition, but for `drift` (by bucket of cohorts) and
+`select` (one key: budgets are the fleet's), which wait until all partitions have told
+a round. No step reads a clock: time is what the ticks in the log say.
+"""
+
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from operators.budget import BURST, HOUR_US, Budget
+from operators.candidates import Candidates, find_candidates, merge
+from operators.decode import Clock, decode
+from operators.dedup import Unique, dedup
+from operators.requests import Patience
+from operators.rounds import Part, Rounds
+from operators.select import Chosen, Selection, select
+from operators.tabulate import tabulate
+from operators.validate import ModelShape
+from operators.watch import Policy, Watched, watch
+from operators.windows import Panes, References, add_panes, count_rows
+from pipelines import metrics
+from pipelines.requesting import Requesting, request
+from pipelines.sinks import Delivery, LakeSink, RequestSink
+from pipelines.sources import LogSource
+from pipelines.states import Keep, keep_rounds, keep_streams, keep_watched, stateful
+from schemas import wire
+from schemas.tables import DRIFT
+
+BUCKETS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that the flow decides by, as plain values.
+
+    Attributes:
+        partitions: of the log.
+        limits: of one message.
+        clock: how far devices' clocks are believed.
+        shapes: what rows of the known models look like.
+        references: what the known models were accepted on.
+        policy: what counts as drift.
+        budget: what may be asked for.
+        select_round_us: how often is selected, in log time.
+        select_seed: of the control share.
+        patience: with devices.
+    """
+
+    partitions: int
+    limits: wire.Limits
+    clock: Clock
+    shapes: Mapping[tuple[str, int], ModelShape]
+    references: References
+    policy: Policy
+    budget: Budget
+    select_round_us: int
+    select_seed: str
+    patience: Patience
+
+    @property
+    def most_candidates(self) -> int:
+        """How many candidates of a kind are kept: twice what a round could select at all."""
+        share = max(BURST, self.select_round_us / HOUR_US)
+        return 2 * math.ceil(self.budget.labels * min(1.0, share))
+
+
+def build(plan: Plan, source: LogSource, lake: LakeSink, requests: RequestSink) -> Dataflow:
+    """The dataflow, ready to run."""
+    flow = Dataflow("gleaner")
+    records = op.input("log", flow, source)
+    decoded = op.map_value("decode", records, lambda r: decode(r, plan.shapes, plan.limits, plan.clock))
+    unique = op.map_value("count", stateful("dedup", decoded, _dedup, keep_streams()), metrics.counted)
+
+    panes = stateful("windows", unique, partial(_windows, plan), Keep(Gathering.of))
+    drift = stateful(
+        "drift", op.map("to-bucket", panes, _second), partial(_drift, plan), keep_watched(plan.partitions, plan.policy)
+    )
+
+    candidates = stateful("candidates", unique, partial(_candidates, plan), Keep(Gathering.of))
+    everyone = op.map("to-fleet", candidates, lambda each: ("fleet", each[1]))
+    selected = stateful("select", everyone, partial(_select, plan), keep_rounds(plan.partitions))
+    chosen = op.map("to-device", selected, _second)
+    asked = stateful(
+        "requests", op.merge("questions", unique, chosen), partial(request, plan.patience), Keep(Requesting.of)
+    )
+
+    new = op.map_value("new-rows", unique, _new_rows)
+    trends = op.map("trend-rows", drift, partial(_trend_rows, plan.partitions))
+    answers = op.map_value("answer-rows", asked, lambda each: each.delivery)
+    op.output("lake", op.merge("rows", new, trends, answers), lake)
+    op.output("devices", op.map_value("questions-out", asked, lambda a: a.send), requests)
+    return flow
+
+
+@dataclass(slots=True)
+class Gathering:
+    """What one partition has to say of the round it is in.
+
+    Attributes:
+        round: the last round that was told; -1 before the first.
+        content: gathered since.
+    """
+
+    round: int
+    content: dict[Any, Any]
+
+    @classmethod
+    def of(cls, state: tuple[Any, ...] | None) -> "Gathering":
+        """From a snapshot, or empty."""
+        return cls(*(state or (-1, {})))
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """As plain values."""
+        return (self.round, dict(self.content))
+
+    def close(self, tick_us: int | None, round_us: int) -> Iterator[tuple[int, dict[Any, Any]]]:
+        """The round that a tick ends, with what was gathered in it, if it ends one."""
+        if tick_us is not None and tick_us // round_us > self.round:
+            self.round = tick_us // round_us
+            content, self.content = self.content, {}
+            yield self.round, content
+
+
+def _dedup(streams: dict[str, Any], decoded: Any) -> Iterator[Unique]:
+    yield dedup(streams, decoded)
+
+
+def _windows(plan: Plan, state: Gathering, unique: Unique) -> Iterator[tuple[str, Part[Panes]]]:
+    """Panes of the partition's round, to the bucket of each cohort; every bucket hears of every round."""
+    add_panes(state.content, count_rows(unique.inferences, plan.references, plan.policy.window_us))
+    for number, panes in state.close(unique.tick_us, plan.policy.round_us):
+        for bucket in range(BUCKETS):
+            own = {key: pane for key, pane in panes.items() if _bucket(key[:3]) == bucket}
+            yield f"cohorts-{bucket}", Part(unique.partition, number, unique.tick_us or 0, own)
+
+
+def _drift(plan: Plan, state: Watched, part: Part[Panes]) -> Iterator[Delivery]:
+    rows = watch(state, part, plan.references, plan.policy)
+    if rows:
+        metrics.drifting(rows)
+        yield Delivery(rows=(("drift", tabulate(DRIFT, rows)),))
+
+
+def _candidates(plan: Plan, state: Gathering, unique: Unique) -> Iterator[Part[dict[str, Candidates]]]:
+    found = find_candidates(unique.inferences, unique.partition, plan.select_seed, plan.most_candidates)
+    for model, more in found.items():
+        state.content[model] = merge(state.content.get(model, Candidates()), more, plan.most_candidates)
+    for number, content in state.close(unique.tick_us, plan.select_round_us):
+        yield Part(unique.partition, number, unique.tick_us or 0, content)
+
+
+def _select(
+    plan: Plan, state: tuple[Rounds[dict[str, Candidates]], dict[str, Chosen]], part: Part[dict[str, Candidates]]
+) -> Iterator[tuple[str, tuple[Selection, ...]]]:
+    """Selections, to the partition of their device."""
+    rounds, chosen = state
+    for whole in rounds.add(part):
+        end = whole[0].round * plan.select_round_us
+        for model in sorted({model for each in whole for model in each.content}):
+            among = Candidates()
+            for each in whole:
+                among = merge(among, each.content.get(model, Candidates()), plan.most_candidates)
+            before = chosen.get(model, Chosen())
+            chosen[model], picked = select(before, among, model, plan.budget, end - plan.select_round_us, end)
+            for partition in sorted({s.candidate.partition for s in picked}):
+                yield f"{partition:03d}", tuple(s for s in picked if s.candidate.partition == partition)
+
+
+def _new_rows(unique: Unique) -> Delivery:
+    names = ("inferences", "rejects", "gaps", "devices", "feedback")
+    return Delivery(rows=tuple((name, getattr(unique, name)) for name in names), acks=unique.acks)
+
+
+def _trend_rows(partitions: int, keyed: tuple[str, Delivery]) -> tuple[str, Delivery]:
+    """Rows of a bucket, to a partition of the lake's writer that is always the same."""
+    bucket, delivery = keyed
+    return f"{int(bucket.rpartition('-')[2]) % partitions:03d}", delivery
+
+
+def _second(keyed: tuple[str, Any]) -> Any:
+    return keyed[1]
+
+
+def _bucket(cohort: tuple[str, int, str]) -> int:
+    return zlib.crc32("/".join(map(str, cohort)).encode()) % BUCKETS

@@ -1,0 +1,197 @@
+"""Ingest: MQTT to the log, and only then the acknowledgement.
+
+It knows no protobuf and no statistics, so it stays up while the rest restarts; a
+message that nobody can read is logged and acknowledged like any other. One thread
+does it all: what it acknowledges went through this very connection, so an id of an
+older connection can never acknowledge a message that is not on disk.
+"""
+
+import json
+import random
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+import structlog
+from paho.mqtt.enums import MQTTErrorCode
+
+from pipelines import metrics, progress
+from pipelines.log import LogWriter, Message
+from pipelines.mqtt import open_client, session_present
+from pipelines.settings import Settings
+from schemas.errors import BrokerUnavailable
+
+UP_FILTER: Final = "gleaner/v1/+/+/up/+"
+_QUIET_S: Final = 0.05
+_TRIM_EVERY_S: Final = 10.0
+_BACKOFF_S: Final = (0.5, 30.0)
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Waiting times between attempts: twice as long each, drawn at random below that."""
+
+    attempt: int = 0
+
+    def next_s(self) -> float:
+        """Seconds to wait now (full jitter: Brooker, 2015)."""
+        ceiling = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2**self.attempt)
+        self.attempt = min(self.attempt + 1, 16)
+        return random.uniform(0, ceiling)
+
+
+@dataclass(slots=True)
+class Group:
+    """Messages that will go to disk together.
+
+    Attributes:
+        messages: what to log.
+        ids: packet ids to acknowledge, in the order of receipt.
+    """
+
+    messages: list[Message] = field(default_factory=list)
+    ids: list[tuple[int, int]] = field(default_factory=list)
+
+    def take(self, message: paho.MQTTMessage) -> None:
+        """Add one received message."""
+        self.messages.append(Message(message.topic, bytes(message.payload), _properties(message)))
+        self.ids.append((message.mid, message.qos))
+
+
+def ingest(settings: Settings, stop: Event, ready: Callable[[], None] = lambda: None) -> None:
+    """Run until `stop` is set, through every loss of the broker.
+
+    Args:
+        settings: of the server.
+        stop: ends it after the group at hand.
+        ready: called once, when the first subscription stands.
+
+    Raises:
+        LakeError, LockHeld: the log can't be written.
+    """
+    with LogWriter(settings.log_dir, settings.log.partitions) as writer:
+        housekeeping = _Housekeeping(settings, writer)
+        backoff = Backoff()
+        while not stop.is_set():
+            try:
+                client = open_client(
+                    settings.mqtt, f"{settings.mqtt.client_id}-ingest", manual_ack=True, keep_session=True
+                )
+            except BrokerUnavailable as error:
+                log.warning("no broker", why=str(error))
+                housekeeping.turn()
+                stop.wait(backoff.next_s())
+                continue
+            backoff = Backoff()
+            metrics.CONNECTED.set(1)
+            log.info("connected", broker=f"{settings.mqtt.host}:{settings.mqtt.port}", session=session_present(client))
+            _serve(client, settings, writer, housekeeping, stop, ready)
+            metrics.CONNECTED.set(0)
+
+
+def _serve(
+    client: paho.Client,
+    settings: Settings,
+    writer: LogWriter,
+    housekeeping: "_Housekeeping",
+    stop: Event,
+    ready: Callable[[], None],
+) -> None:
+    """Log what arrives over one connection, until it breaks."""
+    group = Group()
+
+    def on_subscribe(_client: Any, _userdata: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
+        if any(code.is_failure for code in codes):
+            log.error("the broker refused the subscription", filter=UP_FILTER, hint="check its access list")
+        else:
+            ready()
+
+    client.on_subscribe = on_subscribe
+    client.on_message = lambda _client, _userdata, message: group.take(message)
+    client.subscribe(UP_FILTER, qos=1)
+    while not stop.is_set() and client.is_connected():
+        if not _receive(client, group, settings.log.commit_records, settings.log.commit_wait):
+            break
+        if group.messages:
+            writer.append(group.messages, _now_us())
+            _acknowledge(client, group)
+        housekeeping.turn()
+    client.disconnect()
+    _flush(client)
+
+
+def _receive(client: paho.Client, group: Group, most: int, wait: timedelta) -> bool:
+    """Read what is there, up to `most` messages or for `wait` after the first; whether the link stands."""
+    deadline = None
+    while len(group.messages) < most:
+        socket = client.socket()
+        if socket is None:
+            return False
+        left = _QUIET_S if deadline is None else deadline - time.monotonic()
+        if left <= 0 or not (_pending(socket) or select.select([socket], [], [], left)[0]):
+            break
+        if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return False
+        if deadline is None and group.messages:
+            deadline = time.monotonic() + wait.total_seconds()
+    _flush(client)
+    return client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+
+def _acknowledge(client: paho.Client, group: Group) -> None:
+    for mid, qos in group.ids:
+        client.ack(mid, qos)
+    _flush(client)
+    metrics.LOGGED.inc(len(group.messages))
+    group.messages.clear()
+    group.ids.clear()
+
+
+def _flush(client: paho.Client) -> None:
+    while client.want_write() and client.loop_write() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        pass
+
+
+def _pending(socket: Any) -> bool:
+    """Whether a TLS socket has bytes that `select` does not see."""
+    return hasattr(socket, "pending") and socket.pending() > 0
+
+
+def _properties(message: paho.MQTTMessage) -> str | None:
+    content_type = getattr(getattr(message, "properties", None), "ContentType", None)
+    return json.dumps({"content_type": content_type}) if content_type else None
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class _Housekeeping:
+    """What happens on a timer: ticks, and forgetting what is committed and old."""
+
+    settings: Settings
+    writer: LogWriter
+    ticked_s: float = 0.0
+    trimmed_s: float = 0.0
+
+    def turn(self) -> None:
+        now = time.monotonic()
+        if now - self.ticked_s >= self.settings.log.tick.total_seconds():
+            self.ticked_s = now
+            self.writer.tick(_now_us())
+        if now - self.trimmed_s >= _TRIM_EVERY_S:
+            self.trimmed_s = now
+            self._trim()
+
+    def _trim(self) -> None:
+        before = _now_us() - int(self.settings.log.keep.total_seconds() * 1e6)
+        for partition, offset in progress.read(self.settings.data_dir).items():
+            if partition < self.writer.partitions:
+                self.writer.trim(partition, offset, before)

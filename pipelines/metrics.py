@@ -1,0 +1,55 @@
+"""Metrics: what Prometheus and `gleaner status` can see. Served on loopback only."""
+
+from typing import Any
+
+from prometheus_client import Counter, Gauge, start_http_server
+
+from operators.dedup import Unique
+from pipelines.settings import Metrics
+from schemas.errors import SettingsError
+
+CONNECTED = Gauge("gleaner_connected", "1 while this process is connected to the broker")
+LOGGED = Counter("gleaner_logged_messages", "Messages on disk in the log")
+INFERENCES = Counter("gleaner_inferences", "Inferences that are new and sound")
+DUPLICATES = Counter("gleaner_duplicates", "Inferences that had been seen before")
+DEFERRED = Counter("gleaner_deferred", "Inferences too far out of order to be taken yet")
+REJECTS = Counter("gleaner_rejects", "Rows of rejects", ["reason"])
+GAPS = Counter("gleaner_gaps", "Gaps that devices declared")
+ALARMING = Gauge("gleaner_alarming", "1 while the newest window alarms", ["model", "site", "statistic"])
+SELECTIONS = Counter("gleaner_selections", "Selections by what became of them", ["status"])
+COMMITTED = Gauge("gleaner_committed_offset", "Offset up to which a partition is committed", ["partition"])
+FILES = Counter("gleaner_published_files", "Files published to the lake", ["table"])
+ACKS = Counter("gleaner_acks", "Acknowledgements sent to devices")
+
+
+def serve(metrics: Metrics, port: int) -> None:
+    """Serve the metrics, unless the port is 0.
+
+    Raises:
+        SettingsError: the port is taken.
+    """
+    if not port:
+        return
+    try:
+        start_http_server(port, addr=metrics.host)
+    except OSError as error:
+        raise SettingsError(
+            f"metrics: {metrics.host}:{port}: {error.strerror}; choose another port, or 0 for none"
+        ) from error
+
+
+def counted(unique: Unique) -> Unique:
+    """The batch itself, once what it holds is counted."""
+    INFERENCES.inc(unique.inferences.num_rows)
+    DUPLICATES.inc(unique.duplicates)
+    DEFERRED.inc(unique.deferred)
+    GAPS.inc(unique.gaps.num_rows)
+    for reason in unique.rejects["reason"].to_pylist():
+        REJECTS.labels(reason).inc()
+    return unique
+
+
+def drifting(rows: list[dict[str, Any]]) -> None:
+    """Show what the newest of these rows of `drift` says."""
+    for row in sorted(rows, key=lambda row: int(row["window_start"])):
+        ALARMING.labels(row["model"], row["site"], row["statistic"]).set(row["alarming"])

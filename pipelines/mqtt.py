@@ -1,0 +1,120 @@
+"""Connecting to the broker: version, session, credentials, and what went wrong."""
+
+import time
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from pipelines.settings import Mqtt
+from schemas.errors import BrokerUnavailable, SettingsError
+
+KEEPALIVE_S: Final = 30
+_MAX_QUEUED: Final = 10_000
+_HANDSHAKE_S: Final = 5.0
+_VERSIONS: Final = {
+    "auto": (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311),
+    "5": (MQTTProtocolVersion.MQTTv5,),
+    "3.1.1": (MQTTProtocolVersion.MQTTv311,),
+}
+
+
+def open_client(mqtt: Mqtt, client_id: str, *, manual_ack: bool = False, keep_session: bool = False) -> paho.Client:
+    """A client that is connected; its network loop is not started yet.
+
+    Args:
+        mqtt: where the broker is and how to speak to it.
+        client_id: also the user name where none is set.
+        manual_ack: whether received messages are acknowledged by hand.
+        keep_session: whether the broker keeps subscriptions and queue while the client is away.
+
+    Raises:
+        BrokerUnavailable: nobody answers, or the answer was no.
+    """
+    why = ""
+    for version in _VERSIONS[mqtt.protocol]:
+        client = _client(mqtt, client_id, version, manual_ack, keep_session)
+        why = _handshake(client, mqtt, version, keep_session)
+        if not why:
+            return client
+        _hang_up(client)
+    raise BrokerUnavailable(
+        f"no MQTT broker at {mqtt.host}:{mqtt.port}: {why}; is it running, and mqtt.host/port right?"
+    )
+
+
+def session_present(client: paho.Client) -> bool:
+    """Whether the broker still had this client's session when it connected."""
+    return bool(client.user_data_get()["session_present"])
+
+
+def _client(
+    mqtt: Mqtt, client_id: str, version: MQTTProtocolVersion, manual_ack: bool, keep_session: bool
+) -> paho.Client:
+    clean = None if version == MQTTProtocolVersion.MQTTv5 else not keep_session
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id,
+        clean_session=clean,
+        protocol=version,
+        manual_ack=manual_ack,
+    )
+    password = mqtt.password.get_secret_value() or _password(mqtt)
+    if mqtt.username or password:
+        client.username_pw_set(mqtt.username or client_id, password or None)
+    if mqtt.ca_file:
+        client.tls_set(ca_certs=str(mqtt.ca_file))
+    client.max_inflight_messages_set(100)
+    client.max_queued_messages_set(_MAX_QUEUED)
+    return client
+
+
+def _password(mqtt: Mqtt) -> str:
+    try:
+        return mqtt.password_file.read_text().strip() if mqtt.password_file else ""
+    except OSError as error:
+        raise SettingsError(f"mqtt.password_file {mqtt.password_file}: {error.strerror}") from error
+
+
+def _handshake(client: paho.Client, mqtt: Mqtt, version: MQTTProtocolVersion, keep_session: bool) -> str:
+    """Connect and wait for the broker's word; why it failed, or nothing."""
+    told: dict[str, Any] = {"code": None, "session_present": False}
+    client.user_data_set(told)
+
+    def on_connect(_c: Any, userdata: dict[str, Any], flags: Any, code: ReasonCode, _p: Any) -> None:
+        userdata.update(code=code, session_present=flags.session_present)
+
+    client.on_connect = on_connect
+    try:
+        if version == MQTTProtocolVersion.MQTTv5:
+            client.connect(
+                mqtt.host, mqtt.port, KEEPALIVE_S, clean_start=not keep_session, properties=_wishes(mqtt, keep_session)
+            )
+        else:
+            client.connect(mqtt.host, mqtt.port, KEEPALIVE_S)
+    except OSError as error:
+        return error.strerror or str(error)
+    deadline = time.monotonic() + _HANDSHAKE_S
+    while told["code"] is None and time.monotonic() < deadline:
+        if client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            break
+    code = told["code"]
+    if code is None:
+        return "it closed the connection or did not answer"
+    return "" if not code.is_failure else f"it refused the connection ({code})"
+
+
+def _wishes(mqtt: Mqtt, keep_session: bool) -> Properties:
+    wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    wishes.ReceiveMaximum = mqtt.receive_maximum
+    if keep_session:
+        wishes.SessionExpiryInterval = int(mqtt.session_expiry.total_seconds())
+    return wishes
+
+
+def _hang_up(client: paho.Client) -> None:
+    client.disconnect()
+    client.loop(0.01)

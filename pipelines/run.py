@@ -1,0 +1,162 @@
+"""Run: the dataflow as a process, from settings to a clean stop."""
+
+import os
+import signal
+import stat
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import cli_main
+
+from operators.budget import Budget
+from operators.calibration import level_for
+from operators.decode import Clock
+from operators.reference_file import from_parquet_bytes
+from operators.requests import Patience
+from operators.validate import ModelShape
+from operators.watch import Policy
+from pipelines import metrics
+from pipelines.commands import Commands
+from pipelines.gleaning import Plan, build
+from pipelines.lake import Lake
+from pipelines.log import partitions_of
+from pipelines.progress import Progress
+from pipelines.settings import Settings
+from pipelines.sinks import LakeSink, RequestSink
+from pipelines.sources import LogSource, Stopper
+from schemas import bundle, wire
+from schemas.errors import BundleError, LakeError, UnsafeFolder
+
+_DAY: Final = timedelta(days=1)
+log = structlog.get_logger()
+
+
+def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
+    """Run the flow until the stopper is clean, or an interrupt.
+
+    Args:
+        settings: of the server.
+        commands: tells devices.
+        stopper: ends it; `stopper.requested.set()` from a signal handler stops cleanly.
+
+    Raises:
+        LakeError, BundleError, UnsafeFolder: something it needs is not as it must be.
+    """
+    bundles = load_bundles(settings.models_dir)
+    plan = plan_of(settings, partitions_of(settings.log_dir), bundles)
+    lake = Lake(settings.lake_dir, settings.staging_dir)
+    _prepare_recovery(settings.recovery_dir, lake)
+    progress = Progress(settings.data_dir)
+    flow = build(
+        plan,
+        LogSource(settings.log_dir, settings.flow, stopper, _on_commit(progress)),
+        LakeSink(lake, commands, plan.partitions, stopper),
+        RequestSink(commands, settings.wire.max_payload_bytes, plan.partitions),
+    )
+    log.info("running", models=[f"{b.manifest.name}:{b.manifest.version}" for b in bundles], lake=str(lake.root))
+    try:
+        cli_main(  # type: ignore[no-untyped-call]
+            flow,
+            workers_per_process=settings.flow.workers,
+            epoch_interval=settings.flow.epoch,
+            recovery_config=RecoveryConfig(settings.recovery_dir, timedelta(0)),  # type: ignore[no-untyped-call]
+        )
+    except KeyboardInterrupt:
+        log.info("stopped", clean=stopper.clean.is_set())
+
+
+def load_bundles(folder: Path) -> list[bundle.Bundle]:
+    """Every bundle below `folder`: folders with a manifest, and tars."""
+    if not folder.is_dir():
+        return []
+    found = sorted({path.parent for path in folder.rglob(bundle.MANIFEST)} | set(folder.rglob("*.tar")))
+    bundles = [bundle.read(path) for path in found]
+    ids = [(each.manifest.name, each.manifest.version) for each in bundles]
+    for name, version in ids:
+        if ids.count((name, version)) > 1:
+            raise BundleError(f"{folder}: model {name} version {version} is there twice; raise the version of one")
+    return bundles
+
+
+def plan_of(settings: Settings, partitions: int, bundles: list[bundle.Bundle]) -> Plan:
+    """What the flow decides by, from settings and bundles."""
+    drift, choice = settings.drift, settings.select
+    references = {}
+    shapes = {}
+    for each in bundles:
+        manifest = each.manifest
+        if bundle.REFERENCE in each.contents:
+            reference = from_parquet_bytes(each.contents[bundle.REFERENCE])
+            references[manifest.name, manifest.version] = reference
+            shapes[manifest.name, manifest.version] = ModelShape(
+                labels=len(manifest.labels), codec=manifest.embedding_codec, dims=reference.dims
+            )
+    alpha = level_for(drift.false_alarms_per_day, _DAY / drift.window, drift.cohorts, consecutive=drift.consecutive)
+    return Plan(
+        partitions=partitions,
+        limits=wire.Limits(payload_bytes=settings.wire.max_payload_bytes, rows=settings.wire.max_rows),
+        clock=Clock(skew_us=_us(settings.wire.clock_skew), horizon_us=_us(settings.wire.clock_horizon)),
+        shapes=shapes,
+        references=references,
+        policy=Policy(
+            window_us=_us(drift.window),
+            grace_us=_us(drift.grace),
+            round_us=_us(drift.round),
+            horizon_us=_us(drift.horizon),
+            alpha=alpha,
+            consecutive=drift.consecutive,
+            min_rows=drift.min_rows,
+        ),
+        budget=Budget(
+            labels=choice.labels_per_hour,
+            bytes=choice.bytes_per_hour,
+            device_labels=choice.labels_per_device_hour,
+            control_share=choice.control_share,
+        ),
+        select_round_us=_us(choice.round),
+        select_seed=choice.seed,
+        patience=Patience(retry_us=_us(settings.requests.retry), expire_us=_us(settings.requests.expire)),
+    )
+
+
+def stop_on_signals(stopper: Stopper) -> None:
+    """SIGTERM and SIGINT stop cleanly; a second SIGINT stops at once."""
+
+    def handle(number: int, _frame: object) -> None:
+        if stopper.requested.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stopper.requested.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _us(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+def _on_commit(progress: Progress) -> Callable[[int, int], None]:
+    def note(partition: int, offset: int) -> None:
+        progress.committed(partition, offset)
+        metrics.COMMITTED.labels(f"{partition:03d}").set(offset)
+
+    return note
+
+
+def _prepare_recovery(folder: Path, lake: Lake) -> None:
+    """Check or create the recovery store: whoever can write its pickles can run code here."""
+    if not folder.exists():
+        if not lake.is_empty():
+            raise LakeError(
+                f"{lake.root} holds rows, but their recovery store {folder} is gone: going on would write rows "
+                "twice; restore the store from a backup, or choose an empty lake.path"
+            )
+        folder.mkdir(parents=True, mode=0o700)
+        init_db_dir(folder, 1)  # type: ignore[no-untyped-call]
+    about = folder.stat()
+    if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
+        raise UnsafeFolder(f"{folder}: must belong to this user and be private; chown it, and chmod 700 {folder}")

@@ -1,0 +1,251 @@
+"""Settings: `gleaner.toml`, then `GLEANER_SECTION__KEY`, then arguments; the last one wins.
+
+Unknown keys are errors. Secrets are read from files or the environment and print as stars.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
+
+from schemas.envelope import MAX_PAYLOAD_BYTES
+from schemas.errors import SettingsError
+from schemas.wire import MAX_ROWS
+
+DEFAULT_FILE: Final = "gleaner.toml"
+_PREFIX: Final = "GLEANER_"
+
+
+def _seconds(value: Any) -> Any:
+    """A number in text, as the environment gives it, as the number of seconds that it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+Seconds = Annotated[
+    timedelta,
+    BeforeValidator(_seconds),
+    Field(gt=timedelta(0)),
+    PlainSerializer(lambda value: value.total_seconds(), return_type=float),
+]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Mqtt(_Section):
+    """The broker. `auto` speaks MQTT 5, or 3.1.1 where the broker offers no more."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    client_id: str = "gleaner"
+    session_expiry: Seconds = timedelta(days=7)
+    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
+
+
+class Log(_Section):
+    """The log between MQTT and the dataflow. `partitions` is fixed when the log is created."""
+
+    partitions: Annotated[int, Field(ge=1, le=256)] = 4
+    commit_records: Count = 1000
+    commit_wait: Seconds = timedelta(milliseconds=20)
+    tick: Seconds = timedelta(seconds=1)
+    keep: Seconds = timedelta(days=3)
+
+
+class Flow(_Section):
+    """The dataflow: an epoch is a checkpoint, a file for each partition, and an acknowledgement."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    epoch: Seconds = timedelta(seconds=5)
+    batch_records: Count = 2048
+    batch_bytes: Count = 4 << 20
+
+
+class Lake(_Section):
+    """Where the tables are; by default a folder in the data folder."""
+
+    path: Path | None = None
+
+
+class Models(_Section):
+    """Where the bundles are that the fleet runs; by default a folder in the data folder."""
+
+    path: Path | None = None
+
+
+class Wire(_Section):
+    """What one message may hold, and how far a device's clock is believed."""
+
+    max_payload_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = MAX_PAYLOAD_BYTES
+    max_rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] = MAX_ROWS
+    clock_skew: Seconds = timedelta(minutes=1)
+    clock_horizon: Seconds = timedelta(days=30)
+
+
+class Drift(_Section):
+    """When a window counts as drifted. `cohorts` is how many sites share the false alarms."""
+
+    window: Seconds = timedelta(minutes=10)
+    grace: Seconds = timedelta(minutes=1)
+    round: Seconds = timedelta(seconds=30)
+    horizon: Seconds = timedelta(days=3)
+    false_alarms_per_day: Annotated[float, Field(gt=0)] = 1.0
+    consecutive: Annotated[int, Field(ge=1, le=10)] = 2
+    cohorts: Count = 10
+    min_rows: Count = 30
+
+
+class Select(_Section):
+    """What may be asked for in an hour, for each model, and how often is chosen."""
+
+    labels_per_hour: Count = 60
+    bytes_per_hour: Count = 64 << 20
+    labels_per_device_hour: Count = 10
+    control_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    round: Seconds = timedelta(minutes=1)
+    seed: str = "gleaner"
+
+
+class Requests(_Section):
+    """How long a device is given to answer, in log time."""
+
+    retry: Seconds = timedelta(minutes=2)
+    expire: Seconds = timedelta(days=1)
+
+
+class Metrics(_Section):
+    """Where Prometheus finds ingest and the dataflow; port 0 serves nothing."""
+
+    host: str = "127.0.0.1"
+    ingest_port: Port = 9464
+    run_port: Port = 9465
+
+
+class Settings(BaseSettings):
+    """All settings of the server. Durations are seconds or ISO 8601, as `PT10M`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    data_dir: Path = Path("gleaner-data")
+    mqtt: Mqtt = Mqtt()
+    log: Log = Log()
+    flow: Flow = Flow()
+    lake: Lake = Lake()
+    models: Models = Models()
+    wire: Wire = Wire()
+    drift: Drift = Drift()
+    select: Select = Select()
+    requests: Requests = Requests()
+    metrics: Metrics = Metrics()
+
+    @property
+    def log_dir(self) -> Path:
+        """Folder of the log."""
+        return self.data_dir / "log"
+
+    @property
+    def recovery_dir(self) -> Path:
+        """Folder of the dataflow's recovery store; private."""
+        return self.data_dir / "recovery"
+
+    @property
+    def staging_dir(self) -> Path:
+        """Folder of rows that are not in the lake yet."""
+        return self.data_dir / "staging"
+
+    @property
+    def lake_dir(self) -> Path:
+        """Root of the lake."""
+        return self.lake.path or self.data_dir / "lake"
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of bundles."""
+        return self.models.path or self.data_dir / "models"
+
+
+def load(file: Path | None = None, arguments: Sequence[str] = ()) -> Settings:
+    """The settings from file, environment and arguments.
+
+    Args:
+        file: a TOML file; without one, `gleaner.toml` in this folder if it is there.
+        arguments: `section.key=value`, each the same as in the file.
+
+    Raises:
+        SettingsError: the file can't be read, or a key or value is wrong.
+    """
+    _check_environment(os.environ)
+    told = _read(file)
+    flags: dict[str, Any] = {}
+    for argument in arguments:
+        _put(flags, argument)
+
+    class WithFile(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, *_: Source, **__: Source
+        ) -> tuple[Source, ...]:
+            return (init_settings, env_settings, InitSettingsSource(settings_cls, told))
+
+    try:
+        return WithFile(**flags)
+    except ValidationError as error:
+        raise SettingsError(_say(error)) from error
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    path = file or Path(DEFAULT_FILE)
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path}: no such settings file") from error
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not readable as TOML: {error}") from error
+
+
+def _put(flags: dict[str, Any], argument: str) -> None:
+    key, equals, value = argument.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"{argument!r}: say section.key=value, as drift.window=60")
+    *sections, last = key.split(".")
+    for section in sections:
+        flags = flags.setdefault(section, {})
+    flags[last] = value
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    known = Settings.model_fields
+    for name in environment:
+        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).lower().split("__")[0] not in known:
+            raise SettingsError(f"{name}: no such setting; `gleaner config` lists them all")
+
+
+def _say(error: ValidationError) -> str:
+    """One sentence for each wrong setting."""
+    told = []
+    for each in error.errors():
+        key = ".".join(str(part) for part in each["loc"])
+        unknown = each["type"] == "extra_forbidden"
+        told.append(f"{key}: no such setting; `gleaner config` lists them all" if unknown else f"{key}: {each['msg']}")
+    return "; ".join(told)

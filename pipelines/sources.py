@@ -1,0 +1,131 @@
+"""Sources: the log, as Bytewax reads it.
+
+The first `next_batch` after a `snapshot` runs only once that epoch is durable on every
+worker: this is the commit signal. It is passed on as an empty batch, so that every
+sink gets a call in every epoch, and knows then that the one before is committed.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
+
+from operators.records import Records
+from pipelines.log import LogReader, partitions_of
+from pipelines.settings import Flow
+
+_POLL = timedelta(milliseconds=20)
+Keyed = tuple[str, Records]
+
+
+@dataclass(slots=True)
+class Stopper:
+    """Ends the flow so that nothing is replayed: read no more, commit, then stop.
+
+    Attributes:
+        at_end: also stop once every partition was read to its end.
+        requested: no more is read.
+        clean: all that was read is committed.
+    """
+
+    at_end: bool = False
+    requested: threading.Event = field(default_factory=threading.Event)
+    clean: threading.Event = field(default_factory=threading.Event)
+    _at_end: set[int] = field(default_factory=set)
+    _committed: set[int] = field(default_factory=set)
+
+    def reached_end(self, partition: int, of: int) -> None:
+        """A partition has nothing more to read now."""
+        self._at_end.add(partition)
+        if self.at_end and len(self._at_end) == of:
+            self.requested.set()
+
+    def committed(self, partition: int, of: int) -> None:
+        """All that a partition read is committed; with the last one, the flow may end."""
+        self._committed.add(partition)
+        if len(self._committed) == of:
+            self.clean.set()
+
+
+@dataclass(frozen=True, slots=True)
+class LogSource(FixedPartitionedSource[Keyed, int]):
+    """Every partition of a log; the state of one is the offset of its last record.
+
+    Attributes:
+        folder: of the log.
+        flow: batch sizes.
+        stopper: ends it.
+        on_commit: called with partition and offset after each commit.
+    """
+
+    folder: Path
+    flow: Flow
+    stopper: Stopper
+    on_commit: Callable[[int, int], None]
+
+    def list_parts(self) -> list[str]:
+        """The partitions, as three digits."""
+        return [f"{number:03d}" for number in range(partitions_of(self.folder))]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "LogPart":  # noqa: ARG002 - Bytewax's
+        """A reader behind the committed offset."""
+        return LogPart(self, int(for_part), resume_state or 0)
+
+
+class LogPart(StatefulSourcePartition[Keyed, int]):
+    """One partition of the log."""
+
+    def __init__(self, source: LogSource, partition: int, offset: int) -> None:
+        """Go on behind `offset`."""
+        self._source, self._partition, self._offset = source, partition, offset
+        self._partitions = len(source.list_parts())
+        self._reader = LogReader(source.folder, partition)
+        self._awaiting: int | None = None
+        self._idle = False
+        self._was_idle = False
+        self._awake = datetime.now(UTC)
+
+    def next_batch(self) -> list[Keyed]:
+        """What follows in the log; after a commit, an empty batch goes before it."""
+        mark = self._note_commit()
+        if self._source.stopper.clean.is_set():
+            raise AbortExecution  # ends this worker; an end of input would close every state instead
+        if self._source.stopper.requested.is_set():
+            self._idle = True
+            self._sleep()
+            return mark
+        flow = self._source.flow
+        batches, self._offset = self._reader.read(self._offset, flow.batch_records, flow.batch_bytes)
+        if not batches:
+            self._source.stopper.reached_end(self._partition, self._partitions)
+            self._sleep()
+        return mark + [(f"{self._partition:03d}", records) for records in batches]
+
+    def next_awake(self) -> datetime | None:
+        """When to look again: now, or a little later when there was nothing."""
+        return self._awake
+
+    def snapshot(self) -> int:
+        """The offset of the last record handed out."""
+        self._awaiting, self._was_idle = self._offset, self._idle
+        return self._offset
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+    def _sleep(self) -> None:
+        self._awake = datetime.now(UTC) + _POLL
+
+    def _note_commit(self) -> list[Keyed]:
+        if self._awaiting is None:
+            return []
+        self._source.on_commit(self._partition, self._awaiting)
+        self._awaiting = None
+        if self._was_idle:
+            self._source.stopper.committed(self._partition, self._partitions)
+        empty = Records(partition=self._partition, offsets=[], received_us=[], topics=[], payloads=[])
+        return [(f"{self._partition:03d}", empty)]

@@ -1,0 +1,122 @@
+"""States: how a step keeps what it knows over a restart.
+
+What Bytewax stores is plain and bounded, and carries a fingerprint of the parameters
+that shaped it: state of other parameters is not resumed.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, Final, TypeVar
+
+import bytewax.operators as op
+import numpy as np
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+
+from operators.budget import Spent
+from operators.candidates import Candidate, Candidates
+from operators.drift import Finding
+from operators.requests import Request
+from operators.rounds import Rounds
+from operators.seen import Seen
+from operators.select import Chosen, Selection
+from operators.watch import Policy, Verdict, Watched
+
+_CLASSES: Final = {
+    kind.__name__: kind for kind in (Seen, Candidate, Candidates, Selection, Request, Spent, Chosen, Finding, Verdict)
+}
+X = TypeVar("X")
+Y = TypeVar("Y")
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How a state is made from its snapshot, and the snapshot from it.
+
+    Attributes:
+        load: from plain values, or from None at the first start.
+        save: to plain values; by default the state's own `snapshot`.
+        fingerprint: of the parameters that shaped it.
+    """
+
+    load: Callable[[Any], Any]
+    save: Callable[[Any], Any] = lambda state: state.snapshot()
+    fingerprint: str = ""
+
+
+class _Logic(StatefulBatchLogic[Any, Any, Any]):
+    """One key's state, and a function that acts on it."""
+
+    def __init__(self, keep: Keep, act: Callable[[Any, Any], Iterable[Any]], resumed: Any) -> None:
+        known = resumed is not None and resumed[0] == keep.fingerprint
+        self._keep, self._act = keep, act
+        self._state = keep.load(unpack(resumed[1]) if known else None)
+
+    def on_batch(self, values: list[Any]) -> tuple[Iterable[Any], bool]:
+        return [out for value in values for out in self._act(self._state, value)], StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> Any:
+        return (self._keep.fingerprint, pack(self._keep.save(self._state)))
+
+
+def stateful(step_id: str, up: KeyedStream[X], act: Callable[[Any, X], Iterable[Y]], keep: Keep) -> KeyedStream[Y]:
+    """A step with a state for each key: `act(state, item)` changes it and gives what follows."""
+    return op.stateful_batch(step_id, up, lambda resumed: _Logic(keep, act, resumed))
+
+
+def pack(value: Any) -> Any:
+    """The value with nothing but dicts, tuples, texts, numbers and bytes in it."""
+    if type(value).__name__ in _CLASSES:
+        return (f"@{type(value).__name__}", *(pack(getattr(value, field.name)) for field in fields(value)))
+    if isinstance(value, np.ndarray):
+        return ("@array", value.dtype.str, value.shape, value.tobytes())
+    if isinstance(value, dict):
+        return {key: pack(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(pack(each) for each in value)
+    return str(value) if isinstance(value, str) else value
+
+
+def unpack(value: Any) -> Any:
+    """What `pack` was given, lists as tuples."""
+    if isinstance(value, dict):
+        return {key: unpack(each) for key, each in value.items()}
+    if not isinstance(value, tuple):
+        return value
+    if value and isinstance(value[0], str) and value[0].startswith("@"):
+        if value[0] == "@array":
+            return np.frombuffer(value[3], value[1]).reshape(value[2])
+        kind = _CLASSES[value[0][1:]]
+        return kind(**dict(zip((field.name for field in fields(kind)), map(unpack, value[1:]), strict=True)))
+    return tuple(unpack(each) for each in value)
+
+
+def keep_streams() -> Keep:
+    """Device → stream → `Seen`, for `dedup`."""
+
+    def load(state: Any) -> dict[str, dict[str, Seen]]:
+        return state or {}
+
+    return Keep(load, lambda state: state)
+
+
+def keep_rounds(partitions: int) -> Keep:
+    """Rounds of candidates and what was chosen, for `select`."""
+
+    def load(state: Any) -> tuple[Rounds[Any], dict[str, Chosen]]:
+        rounds, chosen = state or (None, {})
+        return Rounds.restore(partitions, rounds), dict(chosen)
+
+    return Keep(load, lambda state: (state[0].snapshot(), dict(state[1])))
+
+
+def keep_watched(partitions: int, policy: Policy) -> Keep:
+    """Panes and verdicts, for `drift`."""
+
+    def load(state: Any) -> Watched:
+        rounds, panes, verdicts = state or (None, {}, {})
+        return Watched(Rounds.restore(partitions, rounds), dict(panes), dict(verdicts))
+
+    def save(state: Watched) -> Any:
+        return (state.rounds.snapshot(), state.panes, state.verdicts)
+
+    return Keep(load, save, fingerprint=repr(policy))

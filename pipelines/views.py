@@ -1,0 +1,76 @@
+"""Views: the lake as SQL sees it, tables and the questions everybody asks."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from schemas.errors import LakeError
+from schemas.tables import TABLES, Table
+
+_ORDER: Final = ("predictions", "model_versions", "current_drift", "alarms", "current_selections", "labelling")
+_HIVE_TYPES: Final = {"model": "VARCHAR", "date": "DATE"}
+
+
+def connect(lake: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in which every table of the lake is a view.
+
+    A table that has no file yet is an empty one with the right columns.
+
+    Raises:
+        LakeError: there is no such lake.
+    """
+    if not lake.is_dir():
+        raise LakeError(f"{lake}: no lake here; say --lake, or start `gleaner run` first")
+    connection = duckdb.connect(":memory:")
+    connection.execute("set timezone = 'UTC'")
+    for table in TABLES.values():
+        connection.execute(f"create view {table.name} as {_source(lake, table)}")
+    for name in _ORDER:
+        connection.execute((resources.files("pipelines") / "sql" / f"{name}.sql").read_text())
+    return connection
+
+
+def view_names() -> tuple[str, ...]:
+    """The tables and views that `connect` gives."""
+    return (*TABLES, *_ORDER)
+
+
+def _source(lake: Path, table: Table) -> str:
+    """The query behind a table: its files, or none of the right shape."""
+    folder = lake / table.name
+    if next(folder.rglob("*.parquet"), None) is None:
+        columns = ", ".join(f'cast(null as {_sql_type(f.type)}) as "{f.name}"' for f in _columns(table))
+        return f"select {columns} where false"
+    glob = str(folder / "**" / "*.parquet").replace("'", "''")
+    types = ", ".join(f"'{name}': {_HIVE_TYPES[name]}" for name in table.by)
+    return f"from read_parquet('{glob}', hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true)"
+
+
+def _columns(table: Table) -> list[pa.Field]:
+    return [*table.file_schema, *(pa.field(name, table.schema.field(name).type) for name in table.by)]
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind):
+        return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
+        return "VARCHAR"
+    if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return "BLOB"
+    return _SQL_TYPES[kind]
+
+
+_SQL_TYPES: Final = {
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
+    pa.date32(): "DATE",
+    pa.bool_(): "BOOLEAN",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.uint16(): "USMALLINT",
+    pa.uint32(): "UINTEGER",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+}
