@@ -1,0 +1,1 @@
+"""Simulated devices: real agents whose cameras, links and manners are made up."""
