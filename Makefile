@@ -1,6 +1,5 @@
 # Gleaner: what there is to do here. `make` alone lists it.
 
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -13,7 +12,7 @@ help: ## list these targets
 setup: $(READY) servers ## the virtual environment in .venv, the packages, and Mosquitto
 
 $(READY): pyproject.toml constraints.txt
-	@deploy/setup/python.sh "$(PYTHON)" $(VENV)
+	@PYTHON="$(PYTHON)" deploy/setup/python.sh $(VENV)
 	@touch $(READY)
 
 servers: ## Mosquitto from the system's packages; MinIO too, where Go is (MINIO=1)

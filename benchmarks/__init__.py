@@ -1,0 +1,1 @@
+"""Benchmarks: what the claims in the README and the docs rest on."""

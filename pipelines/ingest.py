@@ -85,8 +85,7 @@ def ingest(settings: Settings, stop: Event, ready: Callable[[], None] = lambda: 
                 )
             except BrokerUnavailable as error:
                 log.warning("no broker", why=str(error))
-                housekeeping.turn()
-                stop.wait(backoff.next_s())
+                housekeeping.wait(stop, backoff.next_s())
                 continue
             backoff = Backoff()
             metrics.CONNECTED.set(1)
@@ -189,6 +188,13 @@ class _Housekeeping:
         if now - self.trimmed_s >= _TRIM_EVERY_S:
             self.trimmed_s = now
             self._trim()
+
+    def wait(self, stop: Event, seconds: float) -> None:
+        """Let time pass in the log while there is no broker."""
+        end = time.monotonic() + seconds
+        while not stop.is_set() and time.monotonic() < end:
+            self.turn()
+            stop.wait(min(self.settings.log.tick.total_seconds(), max(0.0, end - time.monotonic())))
 
     def _trim(self) -> None:
         before = _now_us() - int(self.settings.log.keep.total_seconds() * 1e6)

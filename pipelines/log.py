@@ -7,7 +7,6 @@ are never used twice. The number of partitions is fixed when the log is created.
 Ticks, rows that ingest writes on a timer, are the only clock the dataflow has.
 """
 
-import fcntl
 import json
 import os
 import sqlite3
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from operators.records import Records
-from schemas.errors import LakeError, LockHeld
+from pipelines.lock import hold
+from schemas.errors import LakeError
 from schemas.topics import partition_of
 
 TICK: Final = "$tick"
@@ -62,7 +62,7 @@ class LogWriter:
             LakeError: not writable, or it was created with another number of partitions.
             LockHeld: another process appends to it.
         """
-        self._lock = _lock(folder)
+        self._lock = hold(folder / "lock", "writes this log")
         self.partitions = _create_or_check(folder, partitions)
         self._files = [_open_writer(_path(folder, number)) for number in range(self.partitions)]
         self._last_us = [_last_us(file) for file in self._files]
@@ -186,20 +186,6 @@ def _cut(partition: int, rows: Sequence[tuple[Any, ...]]) -> Any:
 
 def _path(folder: Path, partition: int) -> Path:
     return folder / f"{partition:03d}.sqlite"
-
-
-def _lock(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise LakeError(f"{folder}: can't be written: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise LockHeld(f"{folder}: another process writes this log; stop it first, or use another data_dir") from error
-    return descriptor
 
 
 def _create_or_check(folder: Path, partitions: int) -> int:

@@ -23,6 +23,7 @@ from pipelines import metrics
 from pipelines.commands import Commands
 from pipelines.gleaning import Plan, build
 from pipelines.lake import Lake
+from pipelines.lock import hold
 from pipelines.log import partitions_of
 from pipelines.progress import Progress
 from pipelines.settings import Settings
@@ -32,6 +33,8 @@ from schemas import bundle, wire
 from schemas.errors import BundleError, LakeError, UnsafeFolder
 
 _DAY: Final = timedelta(days=1)
+_OPEN_API: Final = "BYTEWAX_DATAFLOW_API_ENABLED"
+"""Set to anything, it makes Bytewax serve without a password on every interface."""
 log = structlog.get_logger()
 
 
@@ -45,7 +48,10 @@ def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
 
     Raises:
         LakeError, BundleError, UnsafeFolder: something it needs is not as it must be.
+        LockHeld: another process runs the flow of this data folder.
     """
+    os.environ.pop(_OPEN_API, None)
+    lock = hold(settings.data_dir / "run.lock", "runs this dataflow")
     bundles = load_bundles(settings.models_dir)
     plan = plan_of(settings, partitions_of(settings.log_dir), bundles)
     lake = Lake(settings.lake_dir, settings.staging_dir)
@@ -66,7 +72,9 @@ def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
             recovery_config=RecoveryConfig(settings.recovery_dir, timedelta(0)),  # type: ignore[no-untyped-call]
         )
     except KeyboardInterrupt:
-        log.info("stopped", clean=stopper.clean.is_set())
+        log.warning("interrupted; the next start goes on from the last commit")
+    os.close(lock)
+    log.info("stopped", clean=stopper.clean.is_set())
 
 
 def load_bundles(folder: Path) -> list[bundle.Bundle]:

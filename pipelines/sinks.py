@@ -7,6 +7,7 @@ snapshot says that the epoch of that snapshot is committed.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import pyarrow as pa
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -17,6 +18,9 @@ from pipelines import metrics
 from pipelines.commands import Commands, send_acks, send_requests
 from pipelines.lake import Lake, tables_of
 from pipelines.sources import Stopper
+
+MAX_BUFFERED_BYTES: Final = 32 << 20
+"""Rows of one partition beyond this go to local disk before their epoch ends, as a file of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class LakePart(StatefulSinkPartition[Delivery, int]):
         """Settle what the last run left behind."""
         self._sink, self._partition, self._seq = sink, partition, seq
         self._rows: list[tuple[str, pa.RecordBatch]] = []
+        self._bytes = 0
         self._acks: dict[tuple[str, str], Seen] = {}
         self._committing: dict[tuple[str, str], Seen] | None = None
         sink.lake.roll_back(partition, seq)
@@ -78,19 +83,26 @@ class LakePart(StatefulSinkPartition[Delivery, int]):
         self._settle()
         for item in items:
             self._rows += item.rows
+            self._bytes += sum(batch.nbytes for _, batch in item.rows)
             self._acks.update(item.acks)
+            if self._bytes >= MAX_BUFFERED_BYTES:
+                self._stage()
 
     def snapshot(self) -> int:
-        """Write this epoch's rows to local disk; the next staging number."""
-        if self._sink.lake.stage(self._partition, self._seq, tables_of(self._rows)):
-            self._seq += 1
-        self._committing, self._acks, self._rows = self._acks, {}, []
+        """Write what is left of this epoch's rows to local disk; the next staging number."""
+        self._stage()
+        self._committing, self._acks = self._acks, {}
         return self._seq
 
     def close(self) -> None:
         """Publish what is committed, if the end is clean; else the next start does."""
         if self._sink.stopper.clean.is_set():
             self._settle()
+
+    def _stage(self) -> None:
+        if self._sink.lake.stage(self._partition, self._seq, tables_of(self._rows)):
+            self._seq += 1
+        self._rows, self._bytes = [], 0
 
     def _settle(self) -> None:
         if self._committing is not None:

@@ -72,7 +72,8 @@ def pack(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: pack(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return tuple(pack(each) for each in value)
+        packed = tuple(pack(each) for each in value)
+        return ("@tuple", *packed) if _is_marked(packed) else packed
     return str(value) if isinstance(value, str) else value
 
 
@@ -82,12 +83,19 @@ def unpack(value: Any) -> Any:
         return {key: unpack(each) for key, each in value.items()}
     if not isinstance(value, tuple):
         return value
-    if value and isinstance(value[0], str) and value[0].startswith("@"):
+    if _is_marked(value):
+        if value[0] == "@tuple":
+            return tuple(unpack(each) for each in value[1:])
         if value[0] == "@array":
             return np.frombuffer(value[3], value[1]).reshape(value[2])
         kind = _CLASSES[value[0][1:]]
         return kind(**dict(zip((field.name for field in fields(kind)), map(unpack, value[1:]), strict=True)))
     return tuple(unpack(each) for each in value)
+
+
+def _is_marked(value: tuple[Any, ...]) -> bool:
+    """Whether the first of the values is a text like those that tell a class."""
+    return bool(value) and isinstance(value[0], str) and value[0].startswith("@")
 
 
 def keep_streams() -> Keep:

@@ -1,16 +1,22 @@
 #!/bin/sh
-# Make the virtual environment: PYTHON VENV. Only packages that constraints.txt pins, each checked by its hash.
+# Make the virtual environment: only packages that constraints.txt pins, each checked by its hash.
+# Usage: python.sh VENV; PYTHON names the interpreter, by default the first that fits.
 set -eu
-python=$1
-venv=$2
+venv=$1
 
-"$python" - <<'CHECK' || exit 1
-import sys
-if not (3, 11) <= sys.version_info[:2] <= (3, 12):
-    sys.exit("gleaner needs Python 3.11 or 3.12 (Bytewax has no wheels beyond); say make PYTHON=python3.12")
-CHECK
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1; }
 
-if ! "$python" -m venv "$venv" 2>/dev/null; then
+for python in ${PYTHON:-python3.11 python3.12 python3}; do
+    if fits "$python"; then
+        break
+    fi
+    python=
+done
+if [ -z "$python" ]; then
+    echo "gleaner needs Python 3.11 or 3.12 (Bytewax has no wheels beyond); say make PYTHON=/path/to/python3.12" >&2
+    exit 1
+fi
+if ! "$python" -m venv "$venv"; then
     echo "gleaner: $python can't make a virtual environment; install its venv module (apt-get install python3-venv)" >&2
     exit 1
 fi

@@ -1,9 +1,8 @@
 """The command `demo`: watch the whole loop run, then see what it found."""
 
-import shutil
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -121,7 +120,7 @@ def _totals(world: World, counters: dict[str, float], seconds: float) -> Totals:
 
 
 def _tell(plan: DemoPlan, result: dict[str, Any], lake: duckdb.DuckDBPyConnection, config: Path) -> None:
-    out = Console(width=min(110, shutil.get_terminal_size().columns), highlight=False)
+    out = Console(highlight=False, soft_wrap=True)
     rejects = ", ".join(f"{count} {reason}" for reason, count in result["rejects"].items()) or "none"
     out.print(
         f"\n[bold]{result['accepted']} inferences accepted by the devices, {result['durable']} in the lake[/bold]"
@@ -137,7 +136,7 @@ def _tell(plan: DemoPlan, result: dict[str, Any], lake: duckdb.DuckDBPyConnectio
     for alarm in result["alarms"]:
         late = f", {alarm['delay_windows']} windows after the smear" if alarm["delay_windows"] else ""
         out.print(
-            f"  {alarm['site']}: {alarm['statistic']} at {datetime.fromtimestamp(alarm['window']):%H:%M:%S}{late}"
+            f"  {alarm['site']}: {alarm['statistic']} at {datetime.fromtimestamp(alarm['window'], UTC):%H:%M:%S}{late}"
         )
     out.print(
         f"[bold]{result['requested']} samples asked for, {result['delivered']} delivered[/bold], "
@@ -158,7 +157,7 @@ def _tell(plan: DemoPlan, result: dict[str, Any], lake: duckdb.DuckDBPyConnectio
         print_rows([column[0] for column in answer.description or ()], answer.fetchall(), as_json=False)
     out.print(f"\nLook further (lake: {plan.lake}):")
     for command in next_commands(plan, config):
-        out.print(f"  {command}", soft_wrap=True)
+        out.print(f"  {command}")
 
 
 def _percent(rate: float | None) -> str:

@@ -37,13 +37,14 @@ class DemoPlan:
         return max(1, round(0.4 * self.duration_s / WINDOW_S)) * WINDOW_S
 
 
-def settings_toml(plan: DemoPlan, broker_port: int, ingest_port: int, run_port: int) -> str:
+def settings_toml(plan: DemoPlan, broker: dict[str, Any], ingest_port: int, run_port: int) -> str:
     """The server's settings: those of production, but with seconds where it has minutes."""
     return f"""\
 data_dir = "{plan.folder}"
 
 [mqtt]
-port = {broker_port}
+port = {broker["port"]}
+protocol = "{broker["protocol"]}"
 
 [log]
 tick = 0.25
@@ -77,14 +78,14 @@ run_port = {run_port}
 """
 
 
-def fleet(plan: DemoPlan, site: str, broker_port: int, start_at: float) -> dict[str, Any]:
+def fleet(plan: DemoPlan, site: str, broker: dict[str, Any], start_at: float) -> dict[str, Any]:
     """The settings of the process that runs the devices of one site."""
     cameras = [f"cam-{number:03d}" for number in range(plan.devices) if SITES[number % len(SITES)] == site]
     devices = [_camera(plan, site, name, place) for place, name in enumerate(cameras)]
     if site == SITES[0]:
         devices.append({"device": "cam-broken", "site": site, "rate_hz": 1.0, "kind": "garbage"})
     return {
-        "broker": {"host": "127.0.0.1", "port": broker_port},
+        "broker": broker,
         "bundle": str(plan.folder / "models" / "digits-1"),
         "images": str(plan.folder / "images.npz"),
         "dir": str(plan.folder / "devices" / site),

@@ -30,8 +30,8 @@ QUESTIONS: Final = (
     ),
     (
         "When did what start to alarm?",
-        "select site, statistic, since::time(0) as since, windows, round(times_threshold, 1) as times_threshold\n"
-        "from alarms order by since, statistic",
+        "select site, statistic, strftime(since, '%H:%M:%S') as since, windows,\n"
+        "       round(times_threshold, 1) as times_threshold\nfrom alarms order by since, statistic",
     ),
     (
         "Which digits are worth a label?",

@@ -42,11 +42,13 @@ class World(AbstractContextManager["World"]):
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._files: list[IO[str]] = []
         self._port, self._ingest_port, self._run_port = free_ports(3)
+        self.broker, self._broker_command = broker_command(plan.broker, self._port, plan.folder)
+        protocol = "auto" if self.broker == "mosquitto" else "3.1.1"
+        self._address = {"host": "127.0.0.1", "port": self._port, "protocol": protocol}
         self.config = plan.folder / "gleaner.toml"
-        self.config.write_text(settings_toml(plan, self._port, self._ingest_port, self._run_port))
+        self.config.write_text(settings_toml(plan, self._address, self._ingest_port, self._run_port))
         images, labels = digits.heldout(plan.seed)
         np.savez(plan.folder / "images.npz", images=images, labels=labels)
-        self.broker, self._broker_command = broker_command(plan.broker, self._port, plan.folder)
         self.start_at = 0.0
         self.told: dict[str, dict[str, Any]] = {}
         self.drained: set[str] = set()
@@ -66,7 +68,7 @@ class World(AbstractContextManager["World"]):
         self.start_at = time.time() + _HEAD_START_S
         for site in SITES:
             file = self._plan.folder / f"fleet-{site}.json"
-            file.write_text(json.dumps(fleet(self._plan, site, self._port, self.start_at), indent=1))
+            file.write_text(json.dumps(fleet(self._plan, site, self._address, self.start_at), indent=1))
             devices = self._start(
                 site, [sys.executable, "-m", "edge_publisher.cli", "--quiet", "simulate", "--config", str(file)]
             )
