@@ -60,11 +60,12 @@ def allow(spent: Spent, budget: Budget, start_us: int, end_us: int) -> Spent:
     """
     since = start_us if spent.time_us < 0 else spent.time_us
     share = max(0, end_us - since) / HOUR_US
-    labels = min(spent.labels + budget.labels * share, max(1.0, budget.labels * BURST))
-    size = min(spent.bytes + budget.bytes * share, budget.bytes * max(BURST, share))
+    longest = max(BURST, min(1.0, (end_us - start_us) / HOUR_US))  # a long round may spend all that grew in it
+    labels = min(spent.labels + budget.labels * share, max(1.0, budget.labels * longest))
+    size = min(spent.bytes + budget.bytes * share, budget.bytes * longest)
     control = min(spent.control + budget.labels * budget.control_share * share, labels)
     spent = replace(spent, time_us=end_us, labels=labels, bytes=size, control=control)
-    hour = (end_us - 1) // HOUR_US
+    hour = end_us // HOUR_US  # the round's selections are of this time, to the lake too
     return spent if hour == spent.hour else replace(spent, hour=hour, hour_labels=0, hour_bytes=0, by_device={})
 
 

@@ -7,6 +7,7 @@ the records they name. The rest is counted and forgotten.
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from heapq import merge
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from operators.tabulate import tabulate
 from operators.validate import reason_of
 from schemas.errors import Reason, Rejected
 from schemas.tables import DEVICES, FEEDBACK, GAPS, REJECTS
-from schemas.wire_pb2 import Sample
+from schemas.wire_pb2 import Gap, Sample
 
 MAX_STREAMS: Final = 64
 MAX_KEPT_PAYLOAD: Final = 64 * 1024
@@ -95,26 +96,22 @@ def dedup(streams: Streams, decoded: Decoded) -> Unique:
     tally = _Tally(streams, {})
     rejects = [reject_row(decoded.partition, refusal) for refusal in decoded.refusals if refusal.segment is None]
     gaps: list[dict[str, Any]] = []
-    keep = np.zeros(len(decoded.faults), bool)
+    keep, faulty = np.zeros(len(decoded.faults), bool), bool(decoded.faults.any())
     row = 0
-    for segment in decoded.segments:
-        rows = slice(row, row + segment.count)
-        row += segment.count
+    for segment, said in _claims(decoded):
+        start = row - segment.first_seq
+        row += segment.count if said is None else 0
         if tally.refuses(segment):
             rejects.append(reject_row(decoded.partition, _too_many(segment)))
             continue
         for begin, end in tally.admit(segment):
-            at = rows.start - segment.first_seq
-            keep[at + begin : at + end + 1] = True
-            rejects += _faulty(decoded, segment, at, begin, end)
-    for refusal in decoded.refusals:
-        if refusal.segment is not None and not tally.refuses(refusal.segment):
-            rejects += [reject_row(decoded.partition, refusal, span) for span in tally.admit(refusal.segment)]
-    for receipt, message in decoded.gaps:
-        for gap in message.gaps:
-            segment = Segment(receipt, message.stream.hex(), gap.first_seq, gap.last_seq - gap.first_seq + 1)
-            if not tally.refuses(segment):
-                gaps += [_gap(decoded.partition, segment, gap, span) for span in tally.admit(segment)]
+            if said is None:
+                keep[start + begin : start + end + 1] = True
+                rejects += _faulty(decoded, segment, start, begin, end) if faulty else ()
+            elif isinstance(said, Refusal):
+                rejects.append(reject_row(decoded.partition, said, (begin, end)))
+            else:
+                gaps.append(_gap(decoded.partition, segment, said, (begin, end)))
     for receipt, hello in decoded.hellos:
         device, stream = str(receipt.device), hello.stream.hex()
         tally.acks[device, stream] = streams.get(device, {}).get(stream, Seen())
@@ -132,6 +129,21 @@ def dedup(streams: Streams, decoded: Decoded) -> Unique:
         deferred=tally.deferred,
         tick_us=decoded.tick_us,
     )
+
+
+def _claims(decoded: Decoded) -> Iterator[tuple[Segment, Refusal | Gap | None]]:
+    """What settles records, in the order of the log: rows (None), refused messages and gaps.
+
+    The first claim decides, so its order must not depend on where the log was cut into batches.
+    """
+    rows = ((segment, None) for segment in decoded.segments)
+    refusals = ((refusal.segment, refusal) for refusal in decoded.refusals if refusal.segment is not None)
+    gaps = (
+        (Segment(receipt, message.stream.hex(), gap.first_seq, gap.last_seq - gap.first_seq + 1), gap)
+        for receipt, message in decoded.gaps
+        for gap in message.gaps
+    )
+    return merge(rows, refusals, gaps, key=lambda claim: claim[0].receipt.offset)
 
 
 def _faulty(decoded: Decoded, segment: Segment, at: int, begin: int, end: int) -> Iterator[dict[str, Any]]:
@@ -172,7 +184,7 @@ def reject_row(partition: int, refusal: Refusal, span: tuple[int, int] | None = 
     }
 
 
-def _gap(partition: int, segment: Segment, gap: Any, span: tuple[int, int]) -> dict[str, Any]:
+def _gap(partition: int, segment: Segment, gap: Gap, span: tuple[int, int]) -> dict[str, Any]:
     return origin_row(partition, segment.receipt) | {
         "stream": segment.stream,
         "first_seq": span[0],

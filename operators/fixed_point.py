@@ -30,7 +30,8 @@ def step_of(vectors: Floats) -> float:
 
 def codes(vectors: Floats, step: float) -> Floats:
     """`vectors`, shape (n, d), in whole steps within ±`MAX_CODE`, as float32 that are integers."""
-    steps = vectors * np.float32(1.0 / step)
+    with np.errstate(over="ignore"):  # what becomes infinite is clipped
+        steps = vectors * np.float32(1.0 / step)
     np.rint(steps, out=steps)
     return np.clip(steps, -MAX_CODE, MAX_CODE, out=steps)
 

@@ -24,8 +24,11 @@ def top_two(scores: pa.ListArray) -> tuple[NDArray[np.float32], NDArray[np.float
 def margin_uncertainty(scores: pa.ListArray) -> NDArray[np.float64]:
     """1 - (p₁ - p₂) of each row, shape (n,), in [0, 1]; 1 where two classes tie.
 
+    Scores may be a rounding beyond 1, or not fall where a device lies: the result stays in its range.
+
     Source: Scheffer, Decomain and Wrobel, 2001, "Active hidden Markov models for
     information extraction" (margin sampling).
     """
     first, second = top_two(scores)
-    return 1.0 - (first.astype(np.float64) - second)
+    margin: NDArray[np.float64] = 1.0 - (first.astype(np.float64) - second)
+    return np.clip(margin, 0.0, 1.0)

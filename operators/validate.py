@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from schemas.embedding import Codec
 from schemas.errors import Reason
-from schemas.wire import Columns, Header
+from schemas.wire import TIMES, Columns, Header
 
 _ABOVE_ONE: Final = 1.0 + 1e-5  # float32 sums of probabilities round
 _BELOW_ZERO: Final = -1e-5
+_LARGEST_SCALE: Final = np.finfo(np.float32).max / 128  # beyond it a code times the scale is infinite
 _REASONS: Final = tuple(Reason)
 
 
@@ -68,6 +69,7 @@ def faults_of(
         (np.repeat(odd, counts), Reason.EMBEDDING_MISMATCH),
         (np.logical_or.reduceat(unknown, starts), Reason.UNKNOWN_CLASS),
         (np.logical_or.reduceat(beyond, starts) | (columns.entropy < _BELOW_ZERO), Reason.OUT_OF_RANGE),
+        (_timeless(headers, counts, columns), Reason.OUT_OF_RANGE),
         (np.logical_or.reduceat(~np.isfinite(columns.scores), starts), Reason.NOT_FINITE),
         (~np.isfinite(columns.entropy) | _wild_embeddings(headers, counts, columns), Reason.NOT_FINITE),
     ):
@@ -75,11 +77,18 @@ def faults_of(
     return faults
 
 
+def _timeless(headers: Sequence[Header], counts: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
+    """Which rows have a time that not every reader of the lake can hold."""
+    time = np.repeat([header.device_time_us for header in headers], counts) + columns.device_time_delta_us
+    outside: NDArray[np.bool_] = (time < TIMES[0]) | (time > TIMES[1])
+    return outside
+
+
 def _wild_embeddings(headers: Sequence[Header], counts: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
     """Which rows have an embedding with a value that is not finite."""
     wild = np.zeros(int(counts.sum()), bool)
     scaled = np.repeat([header.codec.scaled for header in headers], counts)
-    wild[scaled] = ~(np.isfinite(columns.embedding_scale) & (columns.embedding_scale >= 0))
+    wild[scaled] = ~((columns.embedding_scale >= 0) & (columns.embedding_scale <= _LARGEST_SCALE))  # NaN is neither
     if all(header.codec.scaled or header.codec is Codec.NONE for header in headers):
         return wild
     row, byte = 0, 0

@@ -101,8 +101,12 @@ def watch(watched: Watched, part: Part[Panes], references: References, policy: P
 def _judge(
     watched: Watched, changed: set[PaneKey], now: int, references: References, policy: Policy
 ) -> Iterator[dict[str, Any]]:
-    """Rows for the closed windows that are new or changed, and for those whose alarm follows from them."""
-    closed = {key for key in watched.panes if key[3] + policy.window_us + policy.grace_us <= now}
+    """Rows for the closed windows that are new or changed, and for those whose alarm follows from them.
+
+    Windows of a model whose reference was taken away are left as they are.
+    """
+    last = now - policy.window_us - policy.grace_us
+    closed = {key for key in watched.panes if key[3] <= last and key[:2] in references}
     due = {key for key in closed if key in changed or key not in watched.verdicts}
     for cohort, keys in groupby(sorted(due), key=_cohort):
         reference = references[cohort[:2]]
@@ -118,18 +122,33 @@ def _tell(
 ) -> Iterator[dict[str, Any]]:
     """Rows for each window of a cohort whose verdict is new or another; the state follows."""
     known = {key: found[key] if key in found else watched.verdicts[key].findings for key in series}
-    judged = [key for key in series if known[key]]
-    flags = zip(*(alarms(column, policy.consecutive) for column in _exceeds(known[key] for key in judged)), strict=True)
-    alarming = dict(zip(judged, flags, strict=True)) if judged else {}
-    for place, key in enumerate(series):
+    alarming = _alarming(watched, {key: known[key] for key in series if known[key]}, policy.consecutive)
+    for key in series:
         before = watched.verdicts.get(key)
         after = Verdict(before.revision + 1 if before else 0, known[key], alarming.get(key, ()))
-        if before and place < policy.consecutive - 1:  # the windows before it may be forgotten already
-            after = Verdict(after.revision, after.findings, before.alarming if key not in found else after.alarming)
         if before and (before.findings, before.alarming) == (after.findings, after.alarming):
             continue
         watched.verdicts[key] = after
         yield from _rows(key, after, policy)
+
+
+def _alarming(
+    watched: Watched, judged: dict[PaneKey, tuple[Finding, ...]], consecutive: int
+) -> dict[PaneKey, tuple[bool, ...]]:
+    """Which windows of a cohort alarm, for each statistic.
+
+    The windows before the first ones may be forgotten already. An alarm that needed them stands
+    for as long as its own run goes on.
+    """
+    columns = list(_exceeds(judged.values()))
+    flags = zip(*(alarms(column, consecutive) for column in columns), strict=True)
+    alarming = dict(zip(judged, flags, strict=True)) if judged else {}
+    for place, key in list(enumerate(judged))[: consecutive - 1]:
+        before = watched.verdicts.get(key)
+        if before and before.alarming:
+            unbroken = [all(column[: place + 1]) for column in columns]
+            alarming[key] = tuple(old and on for old, on in zip(before.alarming, unbroken, strict=True))
+    return alarming
 
 
 def _exceeds(findings: Iterable[tuple[Finding, ...]]) -> Iterator[list[bool]]:

@@ -7,8 +7,10 @@ SHA-256 and length; a file that differs, or that it does not name, is an error.
 
 import hashlib
 import json
+import lzma
 import math
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -117,7 +119,10 @@ def read(path: Path) -> Bundle:
     Raises:
         BundleError: it is not there, damaged, or says something impossible.
     """
-    contents = _read_folder(path) if path.is_dir() else _read_tar(path)
+    try:
+        contents = _read_folder(path) if path.is_dir() else _read_tar(path)
+    except OSError as error:
+        raise BundleError(f"{path}: can't be read: {error.strerror}") from error
     if MANIFEST not in contents:
         raise BundleError(f"{path}: no {MANIFEST} in it; is this a model bundle?")
     manifest = parse_manifest(contents.pop(MANIFEST), str(path))
@@ -148,20 +153,29 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         raw = json.loads(data, parse_constant=_refuse_constant)
         if raw.pop("schema") != SCHEMA:
             raise ValueError(f"schema {SCHEMA} is read here")
+        _check_containers(raw)
         preprocessing = raw.pop("preprocessing")
         steps: dict[str, Any] = {key: tuple(preprocessing.pop(key)) for key in ("mean", "std") if key in preprocessing}
         raw["embedding_codec"] = Codec(raw.get("embedding_codec", "none"))
-        if not isinstance(raw["labels"], list):
-            raise ValueError("labels must be a list of texts")
         raw["labels"] = tuple(raw["labels"])
         manifest = Manifest(**raw, preprocessing=Preprocessing(**preprocessing, **steps))
         for demands in (_kinds, _demands):  # a number can't be compared before it is one
             for ok, what in demands(manifest):
                 if not ok:
                     raise ValueError(what)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleError(f"{where}: {MANIFEST}: {error}") from error
     return manifest
+
+
+def _check_containers(raw: dict[str, Any]) -> None:
+    """Raise unless what must be lists and objects are such."""
+    for name, kind in (("labels", list), ("files", dict), ("preprocessing", dict)):
+        if not isinstance(raw.get(name), kind):
+            raise TypeError(f"{name} must be there, as a {'list' if kind is list else 'JSON object'}")
+    for name in ("mean", "std"):
+        if not isinstance(raw["preprocessing"].get(name, []), list):
+            raise TypeError(f"{name} must be a list of numbers")
 
 
 def _kinds(m: Manifest) -> Iterator[tuple[bool, str]]:
@@ -172,10 +186,11 @@ def _kinds(m: Manifest) -> Iterator[tuple[bool, str]]:
     for name, count in [(n, getattr(m, n)) for n in _COUNTS] + [(n, getattr(p, n)) for n in _SIZES]:
         yield type(count) is int, f"{name} must be a whole number"
     for name, numbers in (("temperature", (m.temperature,)), ("scale", (p.scale,)), ("mean", p.mean), ("std", p.std)):
-        yield all(type(x) in (int, float) for x in numbers), f"{name} must be of numbers"
-    for name, said in m.files.items():
-        described = isinstance(said, dict) and set(said) == {"sha256", "bytes"}
-        yield described, f"files must give sha256 and bytes of {name}, and no more"
+        yield all(_is_number(x) for x in numbers), f"{name} must be a number that a computer can hold"
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 2**53)
 
 
 def _demands(m: Manifest) -> tuple[tuple[bool, str], ...]:
@@ -198,7 +213,7 @@ def _demands(m: Manifest) -> tuple[tuple[bool, str], ...]:
         (all(0 < n <= 1 << 14 for n in (p.width, p.height, p.channels)), "width, height and channels must be above 0"),
         (len(p.mean) in (1, p.channels) and len(p.std) in (1, p.channels), "mean and std need one number a channel"),
         (all(math.isfinite(x) for x in (p.scale, *p.mean, *p.std)), "scale, mean and std must be finite"),
-        (min(p.std) > 0, "std must be above 0"),
+        (all(x > 0 for x in p.std), "std must be above 0"),
         (MODEL in m.files, f"files does not name {MODEL}"),
     )  # fmt: skip
 
@@ -209,6 +224,8 @@ def _check_files(manifest: Manifest, contents: Mapping[str, bytes], path: Path) 
         raise BundleError(f"{path}: {MANIFEST} and the files differ: {odd}")
     for name, data in contents.items():
         said = manifest.files[name]
+        if not isinstance(said, dict) or set(said) != {"sha256", "bytes"}:
+            raise BundleError(f"{path}: {MANIFEST}: files must give sha256 and bytes of {name}, and no more")
         if len(data) != said["bytes"] or hashlib.sha256(data).hexdigest() != said["sha256"]:
             raise BundleError(f"{path}: {name} is not the file that {MANIFEST} describes")
 
@@ -229,13 +246,14 @@ def _read_tar(path: Path) -> dict[str, bytes]:
                 name = member.name.removeprefix("./")
                 if member.isdir():
                     continue
-                if not member.isfile() or "/" in name or name in contents or member.size > MAX_FILE_BYTES:
+                size = sum(map(len, contents.values())) + member.size
+                if not member.isfile() or "/" in name or name in contents or size > MAX_FILE_BYTES:
                     raise BundleError(f"{path}: {name[:80]!r} has no place in a bundle (flat, plain files only)")
                 extracted = tar.extractfile(member)
                 contents[name] = extracted.read() if extracted else b""
     except FileNotFoundError as error:
         raise BundleError(f"{path}: no such bundle") from error
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise BundleError(f"{path}: neither a folder nor a tar: {error}") from error
     return contents
 

@@ -20,11 +20,11 @@ FEEDBACK_KINDS: Final = frozenset({"dismissed", "confirmed", "corrected"})
 
 
 def read_gaps(payload: bytes, max_bytes: int = MAX_PAYLOAD_BYTES) -> Gaps:
-    """Records a device gave up: at most 1,024 ranges, each the right way round."""
+    """Records a device gave up: 1 to 1,024 ranges, each the right way round."""
     message = unseal(Gaps, payload, max_bytes)
     _check_stream(message.stream)
-    if len(message.gaps) > MAX_RANGES:
-        raise Rejected(Reason.BAD_SHAPE, f"{len(message.gaps)} gaps, at most {MAX_RANGES}")
+    if not 1 <= len(message.gaps) <= MAX_RANGES:  # another kind of message reads as none
+        raise Rejected(Reason.BAD_SHAPE, f"{len(message.gaps)} gaps, 1 to {MAX_RANGES} are read")
     for gap in message.gaps:
         if not gap.first_seq <= gap.last_seq < MAX_SEQ:
             raise Rejected(Reason.OUT_OF_RANGE, "a gap that ends before it begins, or beyond 2^63")
@@ -90,6 +90,9 @@ def read_ack(payload: bytes) -> Ack:
     _check_stream(message.stream)
     if message.through < -1 or len(message.holes) > MAX_RANGES:
         raise Rejected(Reason.OUT_OF_RANGE, "not an acknowledgement that Gleaner sends")
+    for hole in message.holes:
+        if not hole.first_seq <= hole.last_seq < MAX_SEQ:
+            raise Rejected(Reason.OUT_OF_RANGE, "a hole that ends before it begins, or beyond 2^63")
     return message
 
 
@@ -102,6 +105,7 @@ def read_requests(payload: bytes) -> Requests:
         _check_stream(request.stream)
         _check_length("request id", request.request_id, REQUEST_ID_BYTES)
         _check_length("digest", request.sample_digest, DIGEST_BYTES)
+        _check_seq(request.seq)
     return message
 
 

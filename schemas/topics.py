@@ -8,6 +8,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from schemas.errors import Reason, Rejected
 
@@ -53,6 +54,7 @@ def is_device_id(device: str) -> bool:
     return _DEVICE.fullmatch(device) is not None
 
 
+@lru_cache(maxsize=4096)
 def is_name(name: str) -> bool:
     """Whether `name` may name a model or a site (it becomes part of a path)."""
     return _NAME.fullmatch(name) is not None
@@ -73,6 +75,7 @@ def down_topic(device: str, kind: Down) -> str:
     return f"gleaner/v1/{shard_of(device):02x}/{device}/down/{kind}"
 
 
+@lru_cache(maxsize=1 << 16)
 def parse_up(topic: str) -> Origin:
     """The device and kind that an `up` topic names.
 

@@ -8,6 +8,7 @@ Columns are numpy; nothing here runs once for each inference.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -154,6 +155,7 @@ _FIELDS: Final = (
 )
 
 
+@lru_cache(maxsize=256)
 def row_widths(top_k: int, codec: Codec, dims: int) -> tuple[int, ...]:
     """Bytes of one row in each column, in the order of the columns."""
     return (4, 2 * top_k, 4 * top_k, 4, codec.width * dims, 4 if codec.scaled else 0, DIGEST_BYTES, 4, 4)
