@@ -15,7 +15,7 @@ from operators.requests import Request
 from operators.seen import Ranges, Seen
 from pipelines import metrics
 from pipelines.ingest import Backoff
-from pipelines.mqtt import open_client
+from pipelines.mqtt import check, open_client
 from pipelines.settings import Mqtt
 from schemas.envelope import seal
 from schemas.errors import BrokerUnavailable
@@ -45,7 +45,12 @@ class MqttCommands:
     """Commands over MQTT; connects in the background and again after each loss."""
 
     def __init__(self, mqtt: Mqtt) -> None:
-        """Start connecting."""
+        """Start connecting.
+
+        Raises:
+            SettingsError: a file that the settings name can't be used.
+        """
+        check(mqtt)
         self._mqtt = mqtt
         self._client: paho.Client | None = None
         self._stop = threading.Event()

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from operators.records import Records
 from pipelines.lock import hold
-from schemas.errors import LakeError
+from schemas.errors import GleanerError, LakeError
 from schemas.topics import partition_of
 
 TICK: Final = "$tick"
@@ -63,8 +64,14 @@ class LogWriter:
             LockHeld: another process appends to it.
         """
         self._lock = hold(folder / "lock", "writes this log")
-        self.partitions = _create_or_check(folder, partitions)
-        self._files = [_open_writer(_path(folder, number)) for number in range(self.partitions)]
+        self._files: list[sqlite3.Connection] = []
+        try:
+            self.partitions = _create_or_check(folder, partitions)
+            for number in range(self.partitions):
+                self._files.append(_open_writer(_path(folder, number)))
+        except GleanerError:
+            self.close()
+            raise
         self._last_us = [_last_us(file) for file in self._files]
 
     def append(self, messages: Sequence[Message], now_us: int) -> None:
@@ -127,7 +134,8 @@ class LogReader:
         if not path.exists():
             raise LakeError(f"{folder}: no log here; start `gleaner ingest` first, it creates one")
         self._partition = partition
-        self._file = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        uri = f"file:{quote(str(path))}?mode=ro"
+        self._file = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
     def read(self, after: int, most_records: int, most_bytes: int) -> tuple[list[Records], int]:
         """Records behind the offset `after`, cut at ticks, and the offset of the last one."""
@@ -160,7 +168,7 @@ def partitions_of(folder: Path) -> int:
     """
     try:
         return int(json.loads((folder / _META).read_text())["partitions"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{folder}: no log here; start `gleaner ingest` first, it creates one") from error
 
 
@@ -202,9 +210,12 @@ def _create_or_check(folder: Path, partitions: int) -> int:
 
 def _open_writer(path: Path) -> sqlite3.Connection:
     file = sqlite3.connect(path, isolation_level=None)
-    file.execute("pragma journal_mode=wal")
-    file.execute("pragma synchronous=full")
-    file.execute(_CREATE)
+    try:
+        for statement in ("pragma journal_mode=wal", "pragma synchronous=full", _CREATE):
+            file.execute(statement)
+    except sqlite3.Error as error:
+        file.close()
+        raise LakeError(f"{path}: not a partition of a log, or not writable: {error}") from error
     return file
 
 

@@ -1,6 +1,7 @@
 """Connecting to the broker: version, session, credentials, and what went wrong."""
 
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -46,6 +47,11 @@ def open_client(mqtt: Mqtt, client_id: str, *, manual_ack: bool = False, keep_se
     )
 
 
+def check(mqtt: Mqtt) -> None:
+    """Raise `SettingsError` unless the files that the settings name can be used."""
+    _client(mqtt, mqtt.client_id, MQTTProtocolVersion.MQTTv5, manual_ack=False, keep_session=False)
+
+
 def session_present(client: paho.Client) -> bool:
     """Whether the broker still had this client's session when it connected."""
     return bool(client.user_data_get()["session_present"])
@@ -66,17 +72,24 @@ def _client(
     if mqtt.username or password:
         client.username_pw_set(mqtt.username or client_id, password or None)
     if mqtt.ca_file:
-        client.tls_set(ca_certs=str(mqtt.ca_file))
+        _trust(client, mqtt.ca_file)
     client.max_inflight_messages_set(100)
     client.max_queued_messages_set(_MAX_QUEUED)
     return client
 
 
+def _trust(client: paho.Client, ca_file: Path) -> None:
+    try:
+        client.tls_set(ca_certs=str(ca_file))
+    except OSError as error:  # of ssl too
+        raise SettingsError(f"mqtt.ca_file {ca_file}: no certificates there: {error.strerror or error}") from error
+
+
 def _password(mqtt: Mqtt) -> str:
     try:
         return mqtt.password_file.read_text().strip() if mqtt.password_file else ""
-    except OSError as error:
-        raise SettingsError(f"mqtt.password_file {mqtt.password_file}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"mqtt.password_file {mqtt.password_file}: can't be read: {error}") from error
 
 
 def _handshake(client: paho.Client, mqtt: Mqtt, version: MQTTProtocolVersion, keep_session: bool) -> str:
@@ -95,8 +108,8 @@ def _handshake(client: paho.Client, mqtt: Mqtt, version: MQTTProtocolVersion, ke
             )
         else:
             client.connect(mqtt.host, mqtt.port, KEEPALIVE_S)
-    except OSError as error:
-        return error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: what no host can be named
+        return getattr(error, "strerror", None) or str(error)
     deadline = time.monotonic() + _HANDSHAKE_S
     while told["code"] is None and time.monotonic() < deadline:
         if client.loop(0.05) != MQTTErrorCode.MQTT_ERR_SUCCESS:

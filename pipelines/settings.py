@@ -20,6 +20,7 @@ from schemas.wire import MAX_ROWS
 
 DEFAULT_FILE: Final = "gleaner.toml"
 _PREFIX: Final = "GLEANER_"
+_LONGEST_SESSION: Final = timedelta(seconds=2**32 - 1)  # what MQTT 5 can say
 
 
 def _seconds(value: Any) -> Any:
@@ -48,14 +49,14 @@ class Mqtt(_Section):
     """The broker. `auto` speaks MQTT 5, or 3.1.1 where the broker offers no more."""
 
     host: str = "127.0.0.1"
-    port: Port = 1883
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     username: str = ""
     password: SecretStr = SecretStr("")
     password_file: Path | None = None
     ca_file: Path | None = None
     client_id: str = "gleaner"
-    session_expiry: Seconds = timedelta(days=7)
+    session_expiry: Annotated[Seconds, Field(le=_LONGEST_SESSION)] = timedelta(days=7)
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
 
 
@@ -231,13 +232,19 @@ def _put(flags: dict[str, Any], argument: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         flags = flags.setdefault(section, {})
+        if not isinstance(flags, dict):
+            raise SettingsError(f"{argument!r}: {section} was given a value before and can't have keys")
     flags[last] = value
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
-    known = Settings.model_fields
+    """Raise unless each of our variables names a setting, or a key of a section that `Settings` then looks for."""
     for name in environment:
-        if name.startswith(_PREFIX) and name.removeprefix(_PREFIX).lower().split("__")[0] not in known:
+        if not name.startswith(_PREFIX):
+            continue
+        first, *key = name.removeprefix(_PREFIX).lower().split("__")
+        about = Settings.model_fields.get(first)
+        if about is None or bool(key) != isinstance(about.default, _Section):
             raise SettingsError(f"{name}: no such setting; `gleaner config` lists them all")
 
 

@@ -43,6 +43,7 @@ def main() -> None:
         sys.stderr.write(f"gleaner: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
+        sys.stderr.write("gleaner: stopped\n")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.settings import Settings, load
 
@@ -60,15 +62,23 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_json: b
         for row in rows:
             print_object(dict(zip(columns, row, strict=True)))
         return
-    table = Table(*columns, box=None, header_style="bold")
+    table = Table(*(Text(column) for column in columns), box=None, header_style="bold")
     for row in rows:
-        table.add_row(*(_text(value) for value in row))
+        table.add_row(*(Text(_text(value)) for value in row))  # no markup: devices wrote some of these words
     Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def print_object(value: Mapping[str, Any]) -> None:
-    """One JSON object on a line of its own."""
-    sys.stdout.write(json.dumps(value, default=_plain, allow_nan=False) + "\n")
+    """One JSON object on a line of its own; numbers that JSON does not have become null."""
+    sys.stdout.write(json.dumps(_finite(value), default=_plain, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _text(value: Any) -> str:
@@ -78,7 +88,8 @@ def _text(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from pipelines import progress
 from pipelines.cli.context import JsonOption, context_of, print_object, print_rows
 from pipelines.log import LogReader, partitions_of
 from pipelines.settings import Settings
+from schemas import wire
 from schemas.embedding import CODECS, decode
 from schemas.envelope import parse
 from schemas.errors import InputError, Rejected
@@ -57,6 +58,8 @@ def decode_command(
         raise InputError(f"--kind {kind}: one of {', '.join(_KINDS)}")
     try:
         message = parse(_KINDS[kind], payload, settings.wire.max_payload_bytes)
+        if kind == Up.INFERENCES:
+            _check_columns(payload, settings)
     except Rejected as error:
         raise InputError(f"{source}: {error}") from error
     shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
@@ -73,20 +76,29 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
         if isinstance(values, dict):
             sys.stdout.write(f"\n[{section}]\n")
             sys.stdout.writelines(
-                f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None
+                f"{key} = {_toml(value)}\n" for key, value in values.items() if value is not None
             )
         else:
-            sys.stdout.write(f"{section} = {json.dumps(values)}\n")
+            sys.stdout.write(f"{section} = {_toml(values)}\n")
+
+
+def _toml(value: Any) -> str:
+    """A text, number or truth value; JSON writes them as TOML does, but for what is outside of Unicode's first plane."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _payload(settings: Settings, source: str, kind: str) -> tuple[bytes, str]:
     partition, colon, offset = source.partition(":")
-    if colon and partition.isdigit() and offset.isdigit():
+    if colon and _is_number(partition) and _is_number(offset):
         return _from_log(settings, int(partition), int(offset))
     try:
         return (sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()), kind
     except OSError as error:
         raise InputError(f"{source}: {error.strerror}") from error
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 19  # SQLite's integers have 64 bits
 
 
 def _from_log(settings: Settings, partition: int, offset: int) -> tuple[bytes, str]:
@@ -100,6 +112,12 @@ def _from_log(settings: Settings, partition: int, offset: int) -> tuple[bytes, s
             except Rejected as error:
                 raise InputError(f"{partition}:{offset}: {error}") from error
     raise InputError(f"{partition}:{offset}: no message there; `gleaner status` shows what the log holds")
+
+
+def _check_columns(payload: bytes, settings: Settings) -> None:
+    limits = wire.Limits(payload_bytes=settings.wire.max_payload_bytes, rows=settings.wire.max_rows)
+    for refused in wire.decode([payload], limits).refused:
+        raise refused.error
 
 
 def _columns(message: Inferences) -> dict[str, Any]:

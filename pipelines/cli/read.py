@@ -22,7 +22,7 @@ select site, model, model_version, statistic, count(*) as windows, arg_max(rows,
 from current_drift group by all order by alarming desc, model, model_version, site, statistic"""
 _SAMPLES = """
 select time, device, seq, site, model, model_version, strategy, class_id, confidence, margin,
-       octet_length(sample) as bytes, sample_digest, content_type, sample
+       octet_length(sample) as bytes, sample_digest, stream, content_type, sample
 from labelling order by time desc limit ?"""
 _SUFFIX = {"image/x-portable-graymap": ".pgm", "image/x-portable-pixmap": ".ppm", "application/x-npy": ".npy"}
 _BARS = "▁▂▃▄▅▆▇█"
@@ -38,8 +38,9 @@ def sql(
     connection = connect(context_of(context).lake(lake))
     try:
         result = connection.execute(sys.stdin.read() if query == "-" else query)
-        columns = [column[0] for column in result.description or ()]
-        print_rows(columns, result.fetchall(), as_json)
+        if result is not None:  # nothing but a comment was asked
+            columns = [column[0] for column in result.description or ()]
+            print_rows(columns, result.fetchall(), as_json)
     except duckdb.Error as error:
         raise InputError(f"{str(error).splitlines()[0]} (there are: {', '.join(view_names())})") from error
 
@@ -78,11 +79,11 @@ def samples(
 ) -> None:
     """The raw samples that came back, newest first."""
     result = connect(context_of(context).lake(lake)).execute(_SAMPLES, [limit])
-    columns = [column[0] for column in result.description or ()][:-2]
+    columns = [column[0] for column in result.description or ()][:-3]
     found = result.fetchall()
     for row in found if out else ():
         _export(out, row)  # type: ignore[arg-type]
-    print_rows(columns, [row[:-2] for row in found], as_json)
+    print_rows(columns, [row[:-3] for row in found], as_json)
     if out:
         sys.stderr.write(f"{len(found)} samples written to {out}\n")
 
@@ -90,7 +91,8 @@ def samples(
 def _export(out: Path, row: tuple[object, ...]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        name = f"{row[1]}-{row[2]}{_SUFFIX.get(str(row[-2]), '.bin')}"
+        stream = str(row[-3])[:8]  # a device that lost its outbox counts from 0 again
+        name = f"{row[1]}-{stream}-{row[2]}{_SUFFIX.get(str(row[-2]), '.bin')}"
         (out / name).write_bytes(row[-1])  # type: ignore[arg-type]
     except OSError as error:
         raise LakeError(f"{out}: {error.strerror}") from error
