@@ -5,7 +5,8 @@
 The log holds N inferences with 64-value i8 embeddings, once in messages of 64 and once in
 messages of one (a fifth as many). The real dataflow reads it to its end: decode, dedup, windows,
 drift, selection, sorted and compressed Parquet on local disk, fsync, commit. A figure is the
-median of the runs; generating the log and starting Python are not part of it.
+median of the runs; generating the log and starting Python are not part of it. At the end it is told
+where the time goes, stage by stage, without Bytewax.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 
 from benchmarks.figures import figure
 from benchmarks.fleet import DIMS, fill, write_bundle
+from benchmarks.stages import stage_seconds
 from pipelines.views import connect
 
 _PARTITIONS = 4
@@ -72,6 +74,9 @@ def _measure(folder: Path, messages: int, per_message: int, asked: argparse.Name
     figure("peak_memory", max(run["peak_bytes"] for run in runs) / 1e6, "MB", **params)
     figure("wire_bytes_per_inference", wire_bytes / inferences, "B", **params)
     figure("parquet_bytes_per_inference", runs[-1]["parquet_bytes"] / inferences, "B", **params)
+    seconds, rows = stage_seconds(folder, _PARTITIONS)
+    for stage, spent in seconds.items():
+        figure("stage_cpu_seconds_per_million", spent / rows * 1e6, "s", stage=stage, per_message=per_message)
 
 
 def _run(folder: Path, inferences: int, asked: argparse.Namespace) -> dict[str, Any]:
