@@ -101,6 +101,7 @@ def write_file(path: Path, table: Table, rows: pa.Table) -> None:
             store_schema=False,
         )
         with writer:
+            writer.add_key_value_metadata(schema.metadata)  # without store_schema none of it is written
             writer.write_table(_sorted(rows, table).select(schema.names).cast(schema), ROW_GROUP_ROWS)
         file.flush()
         os.fsync(file.fileno())

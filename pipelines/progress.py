@@ -37,5 +37,5 @@ def read(data_dir: Path) -> dict[int, int]:
     try:
         told = json.loads((data_dir / _NAME).read_text())
         return {int(partition): int(offset) for partition, offset in told.items()}
-    except (FileNotFoundError, ValueError, AttributeError):
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
         return {}

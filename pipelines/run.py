@@ -52,6 +52,13 @@ def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
     """
     os.environ.pop(_OPEN_API, None)
     lock = hold(settings.data_dir / "run.lock", "runs this dataflow")
+    try:
+        _run(settings, commands, stopper)
+    finally:
+        os.close(lock)
+
+
+def _run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
     bundles = load_bundles(settings.models_dir)
     plan = plan_of(settings, partitions_of(settings.log_dir), bundles)
     lake = Lake(settings.lake_dir, settings.staging_dir)
@@ -73,7 +80,6 @@ def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
         )
     except KeyboardInterrupt:
         log.warning("interrupted; the next start goes on from the last commit")
-    os.close(lock)
     log.info("stopped", clean=stopper.clean.is_set())
 
 
@@ -157,13 +163,13 @@ def _on_commit(progress: Progress) -> Callable[[int, int], None]:
 
 def _prepare_recovery(folder: Path, lake: Lake) -> None:
     """Check or create the recovery store: whoever can write its pickles can run code here."""
-    if not folder.exists():
+    if not folder.exists() or not any(folder.iterdir()):
         if not lake.is_empty():
             raise LakeError(
                 f"{lake.root} holds rows, but their recovery store {folder} is gone: going on would write rows "
                 "twice; restore the store from a backup, or choose an empty lake.path"
             )
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         init_db_dir(folder, 1)  # type: ignore[no-untyped-call]
     about = folder.stat()
     if about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:

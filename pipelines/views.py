@@ -10,7 +10,7 @@ import pyarrow as pa
 from schemas.errors import LakeError
 from schemas.tables import TABLES, Table
 
-_ORDER: Final = ("predictions", "model_versions", "current_drift", "alarms", "current_selections", "labelling")
+_ORDER: Final = ("fates", "predictions", "model_versions", "current_drift", "alarms", "current_selections", "labelling")
 _HIVE_TYPES: Final = {"model": "VARCHAR", "date": "DATE"}
 
 
@@ -44,9 +44,12 @@ def _source(lake: Path, table: Table) -> str:
     if next(folder.rglob("*.parquet"), None) is None:
         columns = ", ".join(f'cast(null as {_sql_type(f.type)}) as "{f.name}"' for f in _columns(table))
         return f"select {columns} where false"
-    glob = str(folder / "**" / "*.parquet").replace("'", "''")
+    literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(folder)).replace("'", "''")
+    glob = f"{literal}/**/*.parquet"
+    names = ", ".join(f'"{f.name}"' for f in _columns(table))  # DuckDB has its own order, and other keys in the path
     types = ", ".join(f"'{name}': {_HIVE_TYPES[name]}" for name in table.by)
-    return f"from read_parquet('{glob}', hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true)"
+    options = f"hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true"
+    return f"select {names} from read_parquet('{glob}', {options})"
 
 
 def _columns(table: Table) -> list[pa.Field]:

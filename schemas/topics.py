@@ -56,8 +56,8 @@ def is_device_id(device: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_name(name: str) -> bool:
-    """Whether `name` may name a model or a site (it becomes part of a path)."""
-    return _NAME.fullmatch(name) is not None
+    """Whether `name` may name a model or a site (it becomes part of a path, where SQL takes `null` for none)."""
+    return _NAME.fullmatch(name) is not None and name != "null"
 
 
 def shard_of(device: str) -> int:

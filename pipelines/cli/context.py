@@ -62,7 +62,9 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_json: b
         for row in rows:
             print_object(dict(zip(columns, row, strict=True)))
         return
-    table = Table(*(Text(column) for column in columns), box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(Text(column))
     for row in rows:
         table.add_row(*(Text(_text(value)) for value in row))  # no markup: devices wrote some of these words
     Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200).print(table)

@@ -75,16 +75,15 @@ def config(context: typer.Context, as_json: JsonOption = False) -> None:
     for section, values in settings.items():
         if isinstance(values, dict):
             sys.stdout.write(f"\n[{section}]\n")
-            sys.stdout.writelines(
-                f"{key} = {_toml(value)}\n" for key, value in values.items() if value is not None
-            )
+            sys.stdout.writelines(_line(key, value) for key, value in values.items())
         else:
-            sys.stdout.write(f"{section} = {_toml(values)}\n")
+            sys.stdout.write(_line(section, values))
 
 
-def _toml(value: Any) -> str:
-    """A text, number or truth value; JSON writes them as TOML does, but for what is outside of Unicode's first plane."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _line(key: str, value: Any) -> str:
+    """A setting as TOML; its texts and numbers are those of JSON, but without surrogate pairs and bare DEL."""
+    told = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"# {key} is not set\n" if value is None else f"{key} = {told}\n"
 
 
 def _payload(settings: Settings, source: str, kind: str) -> tuple[bytes, str]:
@@ -130,9 +129,9 @@ def _columns(message: Inferences) -> dict[str, Any]:
         "embedding_codec": str(codec),
         "device_time_delta": np.frombuffer(message.device_time_delta, "<i4").tolist(),
         "class_ids": np.frombuffer(message.class_ids, "<u2").reshape(n, k).tolist(),
-        "scores": np.frombuffer(message.scores, "<f4").reshape(n, k).round(6).tolist(),
-        "entropy": np.frombuffer(message.entropy, "<f4").round(6).tolist(),
-        "embedding": decode(message.embedding, scale, codec, message.embedding_dims).round(5).tolist(),
+        "scores": np.frombuffer(message.scores, "<f4").astype(float).reshape(n, k).round(6).tolist(),
+        "entropy": np.frombuffer(message.entropy, "<f4").astype(float).round(6).tolist(),
+        "embedding": decode(message.embedding, scale, codec, message.embedding_dims).astype(float).round(5).tolist(),
         "embedding_scale": scale.tolist(),
         "sample_digest": [message.sample_digest[i * 32 : i * 32 + 32].hex() for i in range(n)],
         "sample_bytes": np.frombuffer(message.sample_bytes, "<u4").tolist(),

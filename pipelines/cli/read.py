@@ -1,13 +1,16 @@
-"""Reading the lake: `sql`, `drift` and `samples`."""
+"""Reading the lake: `sql`, `drift`, `samples` and `verify`."""
 
 import sys
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import duckdb
 import typer
 
-from pipelines.cli.context import JsonOption, LakeOption, context_of, print_rows
+from pipelines.cli.context import JsonOption, LakeOption, context_of, print_object, print_rows
+from pipelines.verify import Verdict, verify
 from pipelines.views import connect, view_names
 from schemas.errors import InputError, LakeError
 
@@ -70,6 +73,25 @@ def drift(
     raise typer.Exit(1 if any(row["alarming"] for row in rows) else 0)
 
 
+def verify_command(
+    context: typer.Context,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+    since: Annotated[datetime | None, typer.Option("--from", help="Only what was received from then on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option("--to", help="Only what was received up to then (UTC).")] = None,
+    settle: Annotated[float, typer.Option(min=0, help="Minutes that a hole may stay open.")] = 10.0,
+) -> None:
+    """Whether every record has exactly one fate: inference, reject or declared gap; exit 1 on a hole or a repeat."""
+    connection = connect(context_of(context).lake(lake))
+    start, end = (time.replace(tzinfo=UTC) if time else None for time in (since, until))
+    verdict = verify(connection, start, end, timedelta(minutes=settle))
+    if as_json:
+        print_object(asdict(verdict) | {"sound": verdict.sound})
+    else:
+        _tell_verdict(verdict)
+    raise typer.Exit(0 if verdict.sound else 1)
+
+
 def samples(
     context: typer.Context,
     lake: LakeOption = None,
@@ -88,6 +110,17 @@ def samples(
         sys.stderr.write(f"{len(found)} samples written to {out}\n")
 
 
+def _tell_verdict(verdict: Verdict) -> None:
+    counts = [("inferences", "", verdict.inferences)]
+    for name, by_reason in (("rejects", verdict.rejects), ("gaps", verdict.gaps)):
+        counts += [(name, reason, records) for reason, records in by_reason.items()]
+    print_rows(("fate", "reason", "records"), counts, as_json=False)
+    for name, ranges in (("holes still open", verdict.holes), ("records with more than one fate", verdict.doubled)):
+        sys.stdout.write(f"\n{name}: {sum(r['last_seq'] - r['first_seq'] + 1 for r in ranges)}\n")
+        if ranges:
+            print_rows(tuple(ranges[0]), [tuple(each.values()) for each in ranges], as_json=False)
+
+
 def _export(out: Path, row: tuple[object, ...]) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +133,8 @@ def _export(out: Path, row: tuple[object, ...]) -> None:
 
 def _sparkline(values: list[float]) -> str:
     """Each value as a bar; the tallest is twice the threshold or more."""
-    return "".join(_BARS[min(len(_BARS) - 1, int(value * len(_BARS) / 2))] for value in values)
+    return "".join(_BARS[int(min(len(_BARS) - 1, v * len(_BARS) / 2))] if v >= 0 else " " for v in values)
 
 
-COMMANDS = (sql, drift, samples)
+verify_command.__name__ = "verify"
+COMMANDS = (sql, drift, samples, verify_command)

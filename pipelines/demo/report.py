@@ -16,11 +16,8 @@ from read_json('{glob}', format = 'newline_delimited',
      columns = {{device: 'VARCHAR', stream: 'VARCHAR', seq: 'BIGINT',
                  digest: 'VARCHAR', class_id: 'BIGINT', label: 'BIGINT'}})
 """
-_FATES: Final = """
-create view fates as
-select device, stream, seq from inferences
-union all select device, stream, unnest(range(first_seq, last_seq + 1)) from rejects where first_seq is not null
-union all select device, stream, unnest(range(first_seq, last_seq + 1)) from gaps
+_SETTLED: Final = """
+create view settled as select device, stream, unnest(range(first_seq, last_seq + 1)) as seq from fates
 """
 QUESTIONS: Final = (
     (
@@ -63,7 +60,7 @@ def open_lake(plan: DemoPlan) -> duckdb.DuckDBPyConnection:
     connection = connect(plan.lake)
     glob = str(plan.folder / "devices" / "*" / "ledger" / "*.jsonl").replace("'", "''")
     connection.execute(_LEDGER.format(glob=glob))
-    connection.execute(_FATES)
+    connection.execute(_SETTLED)
     return connection
 
 
@@ -74,13 +71,13 @@ def report(plan: DemoPlan, lake: duckdb.DuckDBPyConnection, start_at: float, tot
     return {
         "accepted": _one(lake, "select count(*) from ledger"),
         "durable": _one(lake, "select count(*) from inferences"),
-        "missing": _one(lake, "select count(*) from ledger anti join fates using (device, stream, seq)"),
+        "missing": _one(lake, "select count(*) from ledger anti join settled using (device, stream, seq)"),
         "doubled": _one(
             lake,
             "select coalesce(sum(n - 1), 0)::bigint "
-            "from (select count(*) as n from fates group by device, stream, seq)",
+            "from (select count(*) as n from settled group by device, stream, seq)",
         ),
-        "invented": _one(lake, "select count(*) from fates anti join ledger using (device, stream, seq)"),
+        "invented": _one(lake, "select count(*) from settled anti join ledger using (device, stream, seq)"),
         "altered": _one(
             lake,
             "select count(*) from inferences join ledger using (device, stream, seq) "
@@ -161,5 +158,6 @@ def next_commands(plan: DemoPlan, config: Path) -> list[str]:
         f"gleaner --config {config} drift",
         f"gleaner --config {config} samples --out {plan.folder / 'samples'}",
         f'gleaner --config {config} sql "from alarms"',
+        f"gleaner --config {config} verify",
         f"gleaner --config {config} status",
     ]
