@@ -171,7 +171,10 @@ def _too_many(segment: Segment) -> Refusal:
 
 
 def reject_row(partition: int, refusal: Refusal, span: tuple[int, int] | None = None) -> dict[str, Any]:
-    """A row of `rejects`; `span` are the records it settles, where they are known."""
+    """A row of `rejects`; `span` are the records it settles, where they are known.
+
+    A device forgets the records that are settled, so their message is kept whole.
+    """
     known = refusal.segment is not None and span is not None
     return origin_row(partition, refusal.receipt) | {
         "topic": refusal.receipt.topic[:256],
@@ -180,7 +183,7 @@ def reject_row(partition: int, refusal: Refusal, span: tuple[int, int] | None = 
         "stream": refusal.segment.stream if refusal.segment and known else None,
         "first_seq": span[0] if span else None,
         "last_seq": span[1] if span else None,
-        "payload": refusal.receipt.payload[:MAX_KEPT_PAYLOAD],
+        "payload": refusal.receipt.payload[: None if known else MAX_KEPT_PAYLOAD],
     }
 
 

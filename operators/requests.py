@@ -3,7 +3,8 @@
 A request is repeated until it is answered, because neither the question nor the answer
 is safe on the way; the device answers each in the same way. It ends as delivered (the
 bytes hash to the digest that came with the inference), refused (the device says why)
-or expired. Time is log time: a server that was down does not let requests expire.
+or expired. Time is log time: a dataflow that was down lets no request expire, since the
+answers wait in the log before the ticks; while ingest is down, time passes unheard.
 """
 
 import hashlib

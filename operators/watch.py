@@ -8,7 +8,7 @@ again and told with a higher revision. Keyed by cohort bucket; one round at a ti
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from operators.tabulate import day_of
 from operators.windows import PaneKey, Panes, References, add_panes
 
 Cohort = tuple[str, int, str]
+
+MAX_COHORTS: Final = 1024
+"""Cohorts of one bucket that are watched at a time: a device chooses the name of its site."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,8 @@ def watch(watched: Watched, part: Part[Panes], references: References, policy: P
     """Rows of `drift` that a part of a round leads to.
 
     Args:
-        watched: the state; updated in place. Its panes are bounded by cohorts × horizon / window.
+        watched: the state; updated in place. Its panes are bounded by `MAX_COHORTS` × horizon / window;
+            a cohort beyond them is not watched (its rows are in the lake).
         part: what one partition counted.
         references: by model and version.
         policy: what counts as drift.
@@ -88,14 +92,26 @@ def watch(watched: Watched, part: Part[Panes], references: References, policy: P
         changed: set[PaneKey] = set()
         now = whole[0].round * policy.round_us
         for each in whole:
-            fresh = {
-                key: pane for key, pane in each.content.items() if key[3] + policy.window_us > now - policy.horizon_us
-            }
+            fresh = _watchable(watched, each.content, now - policy.horizon_us - policy.window_us)
             add_panes(watched.panes, fresh)
             changed |= fresh.keys()
         rows += _judge(watched, changed, now, references, policy)
         _forget(watched, now - policy.horizon_us, policy)
     return rows
+
+
+def _watchable(watched: Watched, panes: Panes, after_us: int) -> Panes:
+    """The panes of windows that begin after a time, of cohorts that are watched or that there is room for.
+
+    New ones are taken in the order of their names, so that a replay takes the same.
+    """
+    cohorts = {_cohort(key) for key in watched.panes}
+    taken: Panes = {}
+    for key in sorted(key for key in panes if key[3] > after_us):
+        if _cohort(key) in cohorts or len(cohorts) < MAX_COHORTS:
+            cohorts.add(_cohort(key))
+            taken[key] = panes[key]
+    return taken
 
 
 def _judge(
@@ -106,15 +122,15 @@ def _judge(
     Windows of a model whose reference was taken away are left as they are.
     """
     last = now - policy.window_us - policy.grace_us
-    closed = {key for key in watched.panes if key[3] <= last and key[:2] in references}
+    closed = sorted(key for key in watched.panes if key[3] <= last and key[:2] in references)
+    history = {cohort: list(keys) for cohort, keys in groupby(closed, key=_cohort)}
     due = {key for key in closed if key in changed or key not in watched.verdicts}
     for cohort, keys in groupby(sorted(due), key=_cohort):
         reference = references[cohort[:2]]
         judged = list(keys)
         stack = np.stack([watched.panes[key] for key in judged])
         found = evaluate(reference, stack, policy.alpha, policy.min_rows, policy.consecutive)
-        series = sorted(key for key in closed if _cohort(key) == cohort)
-        yield from _tell(watched, series, dict(zip(judged, found, strict=True)), policy)
+        yield from _tell(watched, history[cohort], dict(zip(judged, found, strict=True)), policy)
 
 
 def _tell(

@@ -86,14 +86,16 @@ def build(plan: Plan, source: LogSource, lake: LakeSink, requests: RequestSink) 
     decoded = op.map_value("decode", records, lambda r: decode(r, plan.shapes, plan.limits, plan.clock))
     unique = op.map_value("count", stateful("dedup", decoded, _dedup, keep_streams()), metrics.counted)
 
-    panes = stateful("windows", unique, partial(_windows, plan), Keep(Gathering.of))
+    panes = stateful(
+        "windows", unique, partial(_windows, plan), keep_gathering(plan.policy.round_us, plan.policy.window_us)
+    )
     drift = stateful(
         "drift", op.map("to-bucket", panes, _second), partial(_drift, plan), keep_watched(plan.partitions, plan.policy)
     )
 
-    candidates = stateful("candidates", unique, partial(_candidates, plan), Keep(Gathering.of))
+    candidates = stateful("candidates", unique, partial(_candidates, plan), keep_gathering(plan.select_round_us))
     everyone = op.map("to-fleet", candidates, lambda each: ("fleet", each[1]))
-    selected = stateful("select", everyone, partial(_select, plan), keep_rounds(plan.partitions))
+    selected = stateful("select", everyone, partial(_select, plan), keep_rounds(plan.partitions, plan.select_round_us))
     chosen = op.map("to-device", selected, _second)
     asked = stateful(
         "requests", op.merge("questions", unique, chosen), partial(request, plan.patience), Keep(Requesting.of)
@@ -134,6 +136,11 @@ class Gathering:
             self.round = tick_us // round_us
             content, self.content = self.content, {}
             yield self.round, content
+
+
+def keep_gathering(*lengths_us: int) -> Keep:
+    """How a `Gathering` is kept: its rounds and panes mean nothing once their lengths are others."""
+    return Keep(Gathering.of, fingerprint=repr(lengths_us))
 
 
 def _dedup(streams: dict[str, Any], decoded: Any) -> Iterator[Unique]:

@@ -11,6 +11,7 @@ import random
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event
@@ -24,12 +25,15 @@ from pipelines import metrics, progress
 from pipelines.log import LogWriter, Message
 from pipelines.mqtt import open_client, session_present
 from pipelines.settings import Settings
-from schemas.errors import BrokerUnavailable
+from schemas.errors import BrokerUnavailable, Unavailable
 
 UP_FILTER: Final = "gleaner/v1/+/+/up/+"
 _QUIET_S: Final = 0.05
 _TRIM_EVERY_S: Final = 10.0
 _BACKOFF_S: Final = (0.5, 30.0)
+_FULL_DISK_S: Final = 5.0
+_GROUP_BYTES: Final = 16 << 20
+_TRIM_RECORDS: Final = 20_000
 log = structlog.get_logger()
 
 
@@ -53,15 +57,18 @@ class Group:
     Attributes:
         messages: what to log.
         ids: packet ids to acknowledge, in the order of receipt.
+        size: of the payloads in bytes.
     """
 
     messages: list[Message] = field(default_factory=list)
     ids: list[tuple[int, int]] = field(default_factory=list)
+    size: int = 0
 
     def take(self, message: paho.MQTTMessage) -> None:
         """Add one received message."""
-        self.messages.append(Message(message.topic, bytes(message.payload), _properties(message)))
+        self.messages.append(Message(_topic(message), bytes(message.payload), _properties(message)))
         self.ids.append((message.mid, message.qos))
+        self.size += len(message.payload)
 
 
 def ingest(settings: Settings, stop: Event, ready: Callable[[], None] = lambda: None) -> None:
@@ -90,7 +97,11 @@ def ingest(settings: Settings, stop: Event, ready: Callable[[], None] = lambda: 
             backoff = Backoff()
             metrics.CONNECTED.set(1)
             log.info("connected", broker=f"{settings.mqtt.host}:{settings.mqtt.port}", session=session_present(client))
-            _serve(client, settings, writer, housekeeping, stop, ready)
+            try:
+                _serve(client, settings, writer, housekeeping, stop, ready)
+            except Unavailable as error:  # nothing of it was acknowledged: the broker keeps it
+                log.error("nothing is taken from the broker", why=str(error))  # noqa: TRY400 - no traceback helps
+                stop.wait(_FULL_DISK_S)
             metrics.CONNECTED.set(0)
 
 
@@ -102,7 +113,7 @@ def _serve(
     stop: Event,
     ready: Callable[[], None],
 ) -> None:
-    """Log what arrives over one connection, until it breaks."""
+    """Log what arrives over one connection, until it breaks or the log takes no more."""
     group = Group()
 
     def on_subscribe(_client: Any, _userdata: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
@@ -114,21 +125,23 @@ def _serve(
     client.on_subscribe = on_subscribe
     client.on_message = lambda _client, _userdata, message: group.take(message)
     client.subscribe(UP_FILTER, qos=1)
-    while not stop.is_set() and client.is_connected():
-        if not _receive(client, group, settings.log.commit_records, settings.log.commit_wait):
-            break
-        if group.messages:
-            writer.append(group.messages, _now_us())
-            _acknowledge(client, group)
-        housekeeping.turn()
-    client.disconnect()
-    _flush(client)
+    try:
+        while not stop.is_set() and client.is_connected():
+            if not _receive(client, group, settings.log.commit_records, settings.log.commit_wait):
+                break
+            if group.messages:
+                writer.append(group.messages, _now_us())
+                _acknowledge(client, group)
+            housekeeping.turn()
+    finally:
+        client.disconnect()
+        _flush(client)
 
 
 def _receive(client: paho.Client, group: Group, most: int, wait: timedelta) -> bool:
     """Read what is there, up to `most` messages or for `wait` after the first; whether the link stands."""
     deadline = None
-    while len(group.messages) < most:
+    while len(group.messages) < most and group.size < _GROUP_BYTES:
         socket = client.socket()
         if socket is None:
             return False
@@ -150,6 +163,7 @@ def _acknowledge(client: paho.Client, group: Group) -> None:
     metrics.LOGGED.inc(len(group.messages))
     group.messages.clear()
     group.ids.clear()
+    group.size = 0
 
 
 def _flush(client: paho.Client) -> None:
@@ -160,6 +174,14 @@ def _flush(client: paho.Client) -> None:
 def _pending(socket: Any) -> bool:
     """Whether a TLS socket has bytes that `select` does not see."""
     return hasattr(socket, "pending") and socket.pending() > 0
+
+
+def _topic(message: paho.MQTTMessage) -> str:
+    """The topic; empty where the broker let one pass that is no UTF-8, so that it is rejected like any other."""
+    try:
+        return message.topic
+    except UnicodeDecodeError:
+        return ""
 
 
 def _properties(message: paho.MQTTMessage) -> str | None:
@@ -186,18 +208,23 @@ class _Housekeeping:
             self.ticked_s = now
             self.writer.tick(_now_us())
         if now - self.trimmed_s >= _TRIM_EVERY_S:
-            self.trimmed_s = now
-            self._trim()
+            behind = self._trim()
+            self.trimmed_s = 0.0 if behind else now
 
     def wait(self, stop: Event, seconds: float) -> None:
         """Let time pass in the log while there is no broker."""
         end = time.monotonic() + seconds
         while not stop.is_set() and time.monotonic() < end:
-            self.turn()
+            with suppress(Unavailable):  # said once there is something to write
+                self.turn()
             stop.wait(min(self.settings.log.tick.total_seconds(), max(0.0, end - time.monotonic())))
 
-    def _trim(self) -> None:
+    def _trim(self) -> bool:
+        """Forget some of what may be forgotten; whether there is more."""
         before = _now_us() - int(self.settings.log.keep.total_seconds() * 1e6)
-        for partition, offset in progress.read(self.settings.data_dir).items():
-            if partition < self.writer.partitions:
-                self.writer.trim(partition, offset, before)
+        gone = [
+            self.writer.trim(partition, offset, before, _TRIM_RECORDS)
+            for partition, offset in progress.read(self.settings.data_dir).items()
+            if partition < self.writer.partitions
+        ]
+        return max(gone, default=0) == _TRIM_RECORDS

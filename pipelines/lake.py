@@ -7,6 +7,7 @@ plain glob reads the truth. A crash at any point leaves files that are either de
 (not committed) or published again under the same name (committed).
 """
 
+import filecmp
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas.errors import LakeError
+from schemas.errors import Fatal, LakeError
 from schemas.tables import TABLES, Table
 
 ROW_GROUP_ROWS: Final = 128 * 1024
@@ -149,8 +150,19 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _move(source: Path, target: Path, incoming: Path) -> None:
-    """Give a staged file its final name, durably; on another file system by a copy first."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Give a staged file its final name, durably; on another file system by a copy first.
+
+    Raises:
+        Fatal: the name is taken by other rows, which are not overwritten.
+    """
+    _make_folder(target.parent)
+    if target.exists():
+        if filecmp.cmp(source, target, shallow=False):
+            return
+        raise Fatal(
+            f"{target}: holds other rows than those to publish under this name; two data folders write to one "
+            "lake.path, or the recovery store is older than the lake"
+        )
     try:
         source.replace(target)
     except OSError:
@@ -162,11 +174,20 @@ def _move(source: Path, target: Path, incoming: Path) -> None:
     _sync(target.parent)
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each name durable: a file is lost with the folder it lies in."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
 def _sync_tree(folder: Path) -> None:
-    """Make the names below `folder`, and its own, durable."""
+    """Make the names below `folder`, its own and that of the folder it lies in durable."""
     for path in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
         _sync(path)
     _sync(folder.parent)
+    _sync(folder.parent.parent)
 
 
 def _sync(path: Path) -> None:

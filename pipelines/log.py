@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from operators.records import Records
 from pipelines.lock import hold
-from schemas.errors import GleanerError, LakeError
+from schemas.errors import GleanerError, LakeError, Unavailable
 from schemas.topics import partition_of
 
 TICK: Final = "$tick"
@@ -32,6 +32,7 @@ create table if not exists records (
     properties text,
     payload blob not null
 )"""
+_INSERT: Final = "insert into records (received_us, topic, properties, payload) values (?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ class LogWriter:
         Args:
             messages: at least one.
             now_us: microseconds since 1970; a clock that went back is held at the last time.
+
+        Raises:
+            Unavailable: the disk is full, or fails; partitions that were written stay written.
         """
         by_partition: dict[int, list[Message]] = {}
         for message in messages:
@@ -110,9 +114,12 @@ class LogWriter:
     def _insert(self, number: int, messages: Sequence[Message], now_us: int) -> None:
         received = self._last_us[number] = max(now_us, self._last_us[number])
         rows = [(received, m.topic, m.properties, m.payload) for m in messages]
-        with self._files[number] as file:
-            file.execute("begin immediate")
-            file.executemany("insert into records (received_us, topic, properties, payload) values (?, ?, ?, ?)", rows)
+        try:
+            with self._files[number] as file:
+                file.execute("begin immediate")
+                file.executemany(_INSERT, rows)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"the log takes no records now: {error}; is there room on its disk?") from error
 
     def __enter__(self) -> "LogWriter":
         return self
@@ -144,7 +151,7 @@ class LogReader:
         cursor = self._file.execute(query, (after, most_records))
         for row in cursor:
             rows.append(row)
-            size += len(row[3])
+            size += len(row[2]) + len(row[3])  # a topic can be as long as a message
             if size >= most_bytes:
                 break
         cursor.close()
@@ -154,6 +161,11 @@ class LogReader:
         """The offset of the last record on disk; 0 in an empty partition."""
         (last,) = self._file.execute('select max("offset") from records').fetchone()
         return last or 0
+
+    def last_given(self) -> int:
+        """The highest offset that a record ever had here, kept or forgotten; 0 before the first."""
+        found = self._file.execute("select seq from sqlite_sequence where name = 'records'").fetchone()
+        return int(found[0]) if found else 0
 
     def close(self) -> None:
         """Close the file."""

@@ -4,11 +4,13 @@ import os
 import signal
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import structlog
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
@@ -24,17 +26,19 @@ from pipelines.commands import Commands
 from pipelines.gleaning import Plan, build
 from pipelines.lake import Lake
 from pipelines.lock import hold
-from pipelines.log import partitions_of
-from pipelines.progress import Progress
+from pipelines.log import LogReader, partitions_of
+from pipelines.progress import Progress, read
 from pipelines.settings import Settings
 from pipelines.sinks import LakeSink, RequestSink
 from pipelines.sources import LogSource, Stopper
 from schemas import bundle, wire
-from schemas.errors import BundleError, LakeError, UnsafeFolder
+from schemas.errors import BundleError, Fatal, GleanerError, LakeError, UnsafeFolder
 
 _DAY: Final = timedelta(days=1)
 _OPEN_API: Final = "BYTEWAX_DATAFLOW_API_ENABLED"
 """Set to anything, it makes Bytewax serve without a password on every interface."""
+_ANSWER_BYTES: Final = 384
+"""More than the answer to a request takes without the sample's bytes."""
 log = structlog.get_logger()
 
 
@@ -49,6 +53,7 @@ def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
     Raises:
         LakeError, BundleError, UnsafeFolder: something it needs is not as it must be.
         LockHeld: another process runs the flow of this data folder.
+        Fatal: the log or the lake is not the one that the recovery store knows.
     """
     os.environ.pop(_OPEN_API, None)
     lock = hold(settings.data_dir / "run.lock", "runs this dataflow")
@@ -64,23 +69,51 @@ def _run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
     lake = Lake(settings.lake_dir, settings.staging_dir)
     _prepare_recovery(settings.recovery_dir, lake)
     progress = Progress(settings.data_dir)
+    _check_log(settings)
     flow = build(
         plan,
         LogSource(settings.log_dir, settings.flow, stopper, _on_commit(progress)),
         LakeSink(lake, commands, plan.partitions, stopper),
-        RequestSink(commands, settings.wire.max_payload_bytes, plan.partitions),
+        RequestSink(commands, settings.wire.max_payload_bytes - _ANSWER_BYTES, plan.partitions),
     )
     log.info("running", models=[f"{b.manifest.name}:{b.manifest.version}" for b in bundles], lake=str(lake.root))
     try:
         cli_main(  # type: ignore[no-untyped-call]
             flow,
-            workers_per_process=settings.flow.workers,
+            workers_per_process=min(settings.flow.workers, plan.partitions),  # one that reads nothing never ends
             epoch_interval=settings.flow.epoch,
             recovery_config=RecoveryConfig(settings.recovery_dir, timedelta(0)),  # type: ignore[no-untyped-call]
         )
     except KeyboardInterrupt:
         log.warning("interrupted; the next start goes on from the last commit")
+    except BytewaxRuntimeError as error:
+        raise _cause_of(error) from error
     log.info("stopped", clean=stopper.clean.is_set())
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """What ended the flow, told as ours where it is known: the dataflow engine wraps it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, GleanerError | OSError):
+        cause = cause.__cause__
+    if isinstance(cause, OSError):
+        where, why = cause.filename or "a file", cause.strerror or cause
+        return LakeError(f"{where}: {why}; nothing is lost, the next start goes on from the last commit")
+    return cause or error
+
+
+def _check_log(settings: Settings) -> None:
+    """Raise unless the log still is the one that the flow has read: offsets of another mean other records."""
+    for partition, offset in read(settings.data_dir).items():
+        if partition >= partitions_of(settings.log_dir):
+            continue
+        with closing(LogReader(settings.log_dir, partition)) as reader:
+            if reader.last_given() < offset:
+                raise Fatal(
+                    f"{settings.log_dir}: partition {partition} ends before offset {offset}, which was read already; "
+                    "the log was replaced, or is an old copy: put the right one back, or choose a new data_dir "
+                    "and lake.path"
+                )
 
 
 def load_bundles(folder: Path) -> list[bundle.Bundle]:

@@ -107,14 +107,18 @@ def keep_streams() -> Keep:
     return Keep(load, lambda state: state)
 
 
-def keep_rounds(partitions: int) -> Keep:
-    """Rounds of candidates and what was chosen, for `select`."""
+def keep_rounds(partitions: int, round_us: int) -> Keep:
+    """Rounds of candidates and what was chosen, for `select`.
+
+    What was chosen stays when rounds get another length, since budgets are of hours; what waits
+    for other partitions is counted in the old length, and goes.
+    """
 
     def load(state: Any) -> tuple[Rounds[Any], dict[str, Chosen]]:
-        rounds, chosen = state or (None, {})
-        return Rounds.restore(partitions, rounds), dict(chosen)
+        length, rounds, chosen = state or (round_us, None, {})
+        return Rounds.restore(partitions, rounds if length == round_us else None), dict(chosen)
 
-    return Keep(load, lambda state: (state[0].snapshot(), dict(state[1])))
+    return Keep(load, lambda state: (round_us, state[0].snapshot(), dict(state[1])))
 
 
 def keep_watched(partitions: int, policy: Policy) -> Keep:

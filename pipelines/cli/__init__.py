@@ -48,3 +48,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:  # the outermost rim
+        if "--verbose" in sys.argv:
+            raise
+        sys.stderr.write(f"gleaner: unexpected {type(error).__name__}: {error}; --verbose shows where\n")
+        sys.exit(2)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipelines.cli.context import JsonOption, context_of, print_object, print_rows
 from pipelines.demo.plan import SITES, WINDOW_S, DemoPlan
-from pipelines.demo.report import QUESTIONS, Totals, is_sound, next_commands, open_lake, report
+from pipelines.demo.report import QUESTIONS, Totals, is_sound, next_commands, open_lake, report, shown
 from pipelines.demo.view import LineView, LiveView, View
 from pipelines.demo.world import World
 from pipelines.models.build import build_digits
@@ -35,7 +35,9 @@ def demo(
     context_of(context)
     began = time.monotonic()
     plan = _plan(seed, devices, duration, lake, broker)
-    _say(f"building the model, training on half of 1,797 handwritten digits (everything is kept in {plan.folder})")
+    _say(
+        f"everything is kept in {shown(plan.folder)}; training a model on half of 1,797 handwritten digits"
+    )
     built = build_digits(plan.folder / "models" / "digits-1", seed=seed)
     _say(
         f"accuracy on the other half {built.int8_accuracy:.1%}, {built.int8_bytes} bytes, p50 {built.p50_latency_us} µs"
@@ -155,7 +157,7 @@ def _tell(plan: DemoPlan, result: dict[str, Any], lake: duckdb.DuckDBPyConnectio
         out.print(f"\n[bold]{question}[/bold]\n[dim]{query}[/dim]")
         answer = lake.execute(query)
         print_rows([column[0] for column in answer.description or ()], answer.fetchall(), as_json=False)
-    out.print(f"\nLook further (lake: {plan.lake}):")
+    out.print(f"\nLook further (lake: {shown(plan.lake)}):")
     for command in next_commands(plan, config):
         out.print(f"  {command}")
 

@@ -53,8 +53,9 @@ class Service:
             self._process.wait()
 
     def _ended(self, status: int, now: float) -> None:
-        self._process, self.gave_up = None, status == _INPUT_ERROR
-        if now - self._started > _HEALTHY_S:
+        lived = now - self._started > _HEALTHY_S
+        self._process, self.gave_up = None, status == _INPUT_ERROR and not lived
+        if lived:
             self._backoff = Backoff()
         wait = self._backoff.next_s()
         self._not_before = now + wait

@@ -1,5 +1,7 @@
 """The demo's report: the lake held against the devices' own ledgers, in SQL."""
 
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -153,11 +155,18 @@ def _rounded(rate: float | None) -> float | None:
 
 
 def next_commands(plan: DemoPlan, config: Path) -> list[str]:
-    """What to type to look further."""
+    """What to type here to look further."""
+    gleaner = "gleaner" if shutil.which("gleaner") else str(shown(Path(sys.executable).parent / "gleaner"))
+    command = f"{gleaner} --config {shown(config)}"
     return [
-        f"gleaner --config {config} drift",
-        f"gleaner --config {config} samples --out {plan.folder / 'samples'}",
-        f'gleaner --config {config} sql "from alarms"',
-        f"gleaner --config {config} verify",
-        f"gleaner --config {config} status",
+        f"{command} drift",
+        f"{command} samples --out {shown(plan.folder / 'samples')}",
+        f'{command} sql "from alarms"',
+        f"{command} verify",
+        f"{command} status",
     ]
+
+
+def shown(path: Path) -> Path:
+    """The path as one would type it here: relative, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

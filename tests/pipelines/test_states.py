@@ -105,11 +105,12 @@ def test_each_step_starts_empty_and_resumes() -> None:
     known = {"cam-1": {"00": Seen(3, ((5, 6),))}}
     assert streams.load(there_and_back(streams.save(known))) == known
 
-    rounds = keep_rounds(2)
+    rounds = keep_rounds(2, 30)
     waiting = Rounds(2, {0: 4}, [Part(0, 4, 40, {"digits": Candidates(1, (candidate(1),), (candidate(1),))})])
     state = (waiting, {"digits": Chosen(Spent(5), (b"12345678",))})
     assert rounds.load(there_and_back(rounds.save(state))) == state
     assert rounds.load(None) == (Rounds(2), {})
+    assert keep_rounds(2, 60).load(there_and_back(rounds.save(state))) == (Rounds(2), state[1])
 
 
 def test_windows_resume() -> None:
