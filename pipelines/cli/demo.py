@@ -35,9 +35,7 @@ def demo(
     context_of(context)
     began = time.monotonic()
     plan = _plan(seed, devices, duration, lake, broker)
-    _say(
-        f"everything is kept in {shown(plan.folder)}; training a model on half of 1,797 handwritten digits"
-    )
+    _say(f"everything is kept in {shown(plan.folder)}; training a model on half of 1,797 handwritten digits")
     built = build_digits(plan.folder / "models" / "digits-1", seed=seed)
     _say(
         f"accuracy on the other half {built.int8_accuracy:.1%}, {built.int8_bytes} bytes, p50 {built.p50_latency_us} µs"
