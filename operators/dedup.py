@@ -23,7 +23,7 @@ from schemas.errors import Reason, Rejected
 from schemas.tables import DEVICES, FEEDBACK, GAPS, REJECTS
 from schemas.wire_pb2 import Gap, Sample
 
-MAX_STREAMS: Final = 64
+MAX_STREAMS: Final = 256
 MAX_KEPT_PAYLOAD: Final = 64 * 1024
 Streams = MutableMapping[str, dict[str, Seen]]
 
@@ -151,11 +151,13 @@ def _faulty(decoded: Decoded, segment: Segment, at: int, begin: int, end: int) -
     faults = decoded.faults[at + begin : at + end + 1]
     if not faults.any():
         return
+    without_payload: dict[str, Any] = {}  # the first row keeps it for all: they have the same log_offset
     for first, last in _runs(faults):
         if faults[first]:
             error = Rejected(reason_of(int(faults[first])), "these rows can't have come from this model")
             refusal = Refusal(segment.receipt, error, segment)
-            yield reject_row(decoded.partition, refusal, (begin + first, begin + last)) | {"payload": None}
+            yield reject_row(decoded.partition, refusal, (begin + first, begin + last)) | without_payload
+            without_payload = {"payload": None}
 
 
 def _runs(codes: NDArray[np.int8]) -> Iterable[tuple[int, int]]:

@@ -112,6 +112,10 @@ def answer(requests: Open, partition: int, receipt: Receipt, reply: Sample, ende
     if request is None or request.selection.candidate.row["device"] != receipt.device:
         return Answer(refusal=Refusal(receipt, Rejected(Reason.UNASKED, "nobody asked this device for this sample")))
     selection = request.selection
+    announced = selection.candidate.row["sample_bytes"]
+    if reply.outcome == "delivered" and len(reply.sample) > announced:
+        error = Rejected(Reason.OVERSIZE, f"{len(reply.sample)} bytes, {announced} were announced and paid for")
+        return Answer(refusal=Refusal(receipt, error))
     if reply.outcome == "delivered" and _digest(reply) != selection.candidate.row["sample_digest"]:
         error = Rejected(Reason.DIGEST_MISMATCH, "not the sample that the inference was made of")
         return Answer(refusal=Refusal(receipt, error))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from operators.panes import panes
+from operators.panes import layout_of, panes
 from operators.reference import Reference
 from operators.uncertainty import top_two
 from schemas.embedding import decode
@@ -48,6 +48,16 @@ def add_panes(to: Panes, more: Panes) -> None:
     """Add `more` to the panes `to`, in place."""
     for key, pane in more.items():
         to[key] = to[key] + pane if key in to else pane
+
+
+def fitting(panes: Panes, references: References) -> Panes:
+    """The panes that were counted as today's references count.
+
+    A model that was built again under its old version may have other classes or another
+    embedding; what was counted for it before can't be compared any more.
+    """
+    widths = {model: layout_of(reference).width for model, reference in references.items()}
+    return {key: pane for key, pane in panes.items() if widths.get(key[:2], len(pane)) == len(pane)}
 
 
 def _count(rows: pa.RecordBatch, reference: Reference, window_us: int) -> Panes:

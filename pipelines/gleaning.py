@@ -32,7 +32,7 @@ from operators.select import Chosen, Selection, select
 from operators.tabulate import tabulate
 from operators.validate import ModelShape
 from operators.watch import Policy, Watched, watch
-from operators.windows import Panes, References, add_panes, count_rows
+from operators.windows import Panes, References, add_panes, count_rows, fitting
 from pipelines import metrics
 from pipelines.requesting import Requesting, request
 from pipelines.sinks import Delivery, LakeSink, RequestSink
@@ -73,6 +73,11 @@ class Plan:
     patience: Patience
 
     @property
+    def models(self) -> frozenset[str]:
+        """Names of the models that the server has a bundle of: only these have a budget."""
+        return frozenset(name for name, _ in self.shapes)
+
+    @property
     def most_candidates(self) -> int:
         """How many candidates of a kind are kept: twice what a round could select at all."""
         share = max(BURST, self.select_round_us / HOUR_US)
@@ -86,14 +91,12 @@ def build(plan: Plan, source: LogSource, lake: LakeSink, requests: RequestSink) 
     decoded = op.map_value("decode", records, lambda r: decode(r, plan.shapes, plan.limits, plan.clock))
     unique = op.map_value("count", stateful("dedup", decoded, _dedup, keep_streams()), metrics.counted)
 
-    panes = stateful(
-        "windows", unique, partial(_windows, plan), keep_gathering(plan.policy.round_us, plan.policy.window_us)
-    )
-    drift = stateful(
-        "drift", op.map("to-bucket", panes, _second), partial(_drift, plan), keep_watched(plan.partitions, plan.policy)
-    )
+    panes = stateful("windows", unique, partial(_windows, plan), keep_panes(plan))
+    to_bucket = op.map("to-bucket", panes, _second)
+    watched = keep_watched(plan.partitions, plan.policy, plan.references)
+    drift = stateful("drift", to_bucket, partial(_drift, plan), watched)
 
-    candidates = stateful("candidates", unique, partial(_candidates, plan), keep_gathering(plan.select_round_us))
+    candidates = stateful("candidates", unique, partial(_candidates, plan), keep_candidates(plan.select_round_us))
     everyone = op.map("to-fleet", candidates, lambda each: ("fleet", each[1]))
     selected = stateful("select", everyone, partial(_select, plan), keep_rounds(plan.partitions, plan.select_round_us))
     chosen = op.map("to-device", selected, _second)
@@ -138,9 +141,20 @@ class Gathering:
             yield self.round, content
 
 
-def keep_gathering(*lengths_us: int) -> Keep:
-    """How a `Gathering` is kept: its rounds and panes mean nothing once their lengths are others."""
-    return Keep(Gathering.of, fingerprint=repr(lengths_us))
+def keep_candidates(round_us: int) -> Keep:
+    """How a `Gathering` of candidates is kept: its rounds mean nothing once their length is another."""
+    return Keep(Gathering.of, fingerprint=repr(round_us))
+
+
+def keep_panes(plan: Plan) -> Keep:
+    """How a `Gathering` of panes is kept: those of another reference of the same version go."""
+
+    def load(state: tuple[Any, ...] | None) -> Gathering:
+        gathering = Gathering.of(state)
+        gathering.content = fitting(gathering.content, plan.references)
+        return gathering
+
+    return Keep(load, fingerprint=repr((plan.policy.round_us, plan.policy.window_us)))
 
 
 def _dedup(streams: dict[str, Any], decoded: Any) -> Iterator[Unique]:
@@ -165,7 +179,7 @@ def _drift(plan: Plan, state: Watched, part: Part[Panes]) -> Iterator[Delivery]:
 
 def _candidates(plan: Plan, state: Gathering, unique: Unique) -> Iterator[Part[dict[str, Candidates]]]:
     found = find_candidates(unique.inferences, unique.partition, plan.select_seed, plan.most_candidates)
-    for model, more in found.items():
+    for model, more in ((name, found[name]) for name in found if name in plan.models):
         state.content[model] = merge(state.content.get(model, Candidates()), more, plan.most_candidates)
     for number, content in state.close(unique.tick_us, plan.select_round_us):
         yield Part(unique.partition, number, unique.tick_us or 0, content)

@@ -15,6 +15,7 @@ from schemas.errors import BrokerUnavailable, SettingsError
 
 KEEPALIVE_S: Final = 30
 _MAX_QUEUED: Final = 10_000
+_MAX_PACKET_BYTES: Final = 32 << 20  # twice what wire.max_payload_bytes may be; a packet may have 256 MB
 _HANDSHAKE_S: Final = 5.0
 _VERSIONS: Final = {
     "auto": (MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311),
@@ -123,6 +124,7 @@ def _handshake(client: paho.Client, mqtt: Mqtt, version: MQTTProtocolVersion, ke
 def _wishes(mqtt: Mqtt, keep_session: bool) -> Properties:
     wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     wishes.ReceiveMaximum = mqtt.receive_maximum
+    wishes.MaximumPacketSize = _MAX_PACKET_BYTES
     if keep_session:
         wishes.SessionExpiryInterval = int(mqtt.session_expiry.total_seconds())
     return wishes

@@ -1,5 +1,6 @@
 """Run: the dataflow as a process, from settings to a clean stop."""
 
+import io
 import os
 import signal
 import stat
@@ -9,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import structlog
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -32,6 +34,7 @@ from pipelines.settings import Settings
 from pipelines.sinks import LakeSink, RequestSink
 from pipelines.sources import LogSource, Stopper
 from schemas import bundle, wire
+from schemas.embedding import Codec
 from schemas.errors import BundleError, Fatal, GleanerError, LakeError, UnsafeFolder
 
 _DAY: Final = timedelta(days=1)
@@ -136,12 +139,10 @@ def plan_of(settings: Settings, partitions: int, bundles: list[bundle.Bundle]) -
     shapes = {}
     for each in bundles:
         manifest = each.manifest
+        model = manifest.name, manifest.version
         if bundle.REFERENCE in each.contents:
-            reference = from_parquet_bytes(each.contents[bundle.REFERENCE])
-            references[manifest.name, manifest.version] = reference
-            shapes[manifest.name, manifest.version] = ModelShape(
-                labels=len(manifest.labels), codec=manifest.embedding_codec, dims=reference.dims
-            )
+            references[model] = from_parquet_bytes(each.contents[bundle.REFERENCE])
+        shapes[model] = ModelShape(labels=len(manifest.labels), codec=manifest.embedding_codec, dims=_dims(each))
     alpha = level_for(drift.false_alarms_per_day, _DAY / drift.window, drift.cohorts, consecutive=drift.consecutive)
     return Plan(
         partitions=partitions,
@@ -168,6 +169,16 @@ def plan_of(settings: Settings, partitions: int, bundles: list[bundle.Bundle]) -
         select_seed=choice.seed,
         patience=Patience(retry_us=_us(settings.requests.retry), expire_us=_us(settings.requests.expire)),
     )
+
+
+def _dims(of: bundle.Bundle) -> int:
+    """Values of an embedding as it travels: a projection has a row for the mean, and one for each of them."""
+    if of.manifest.embedding_codec is not Codec.PCA_I8:
+        return of.manifest.embedding_dims
+    try:
+        return len(np.load(io.BytesIO(of.contents[bundle.PROJECTION]), allow_pickle=False)) - 1
+    except (ValueError, EOFError, TypeError) as error:
+        raise BundleError(f"{of.manifest.name}: {bundle.PROJECTION} is not an array: {error}") from error
 
 
 def stop_on_signals(stopper: Stopper) -> None:

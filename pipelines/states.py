@@ -5,7 +5,7 @@ that shaped it: state of other parameters is not resumed.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeVar
 
 import bytewax.operators as op
@@ -20,6 +20,7 @@ from operators.rounds import Rounds
 from operators.seen import Seen
 from operators.select import Chosen, Selection
 from operators.watch import Policy, Verdict, Watched
+from operators.windows import Panes, References, fitting
 
 _CLASSES: Final = {
     kind.__name__: kind for kind in (Seen, Candidate, Candidates, Selection, Request, Spent, Chosen, Finding, Verdict)
@@ -121,12 +122,15 @@ def keep_rounds(partitions: int, round_us: int) -> Keep:
     return Keep(load, lambda state: (round_us, state[0].snapshot(), dict(state[1])))
 
 
-def keep_watched(partitions: int, policy: Policy) -> Keep:
-    """Panes and verdicts, for `drift`."""
+def keep_watched(partitions: int, policy: Policy, references: References) -> Keep:
+    """Panes and verdicts, for `drift`; those of another reference of the same version go."""
 
     def load(state: Any) -> Watched:
-        rounds, panes, verdicts = state or (None, {}, {})
-        return Watched(Rounds.restore(partitions, rounds), dict(panes), dict(verdicts))
+        told, kept, verdicts = state or (None, {}, {})
+        panes = fitting(kept, references)
+        rounds: Rounds[Panes] = Rounds.restore(partitions, told)
+        rounds.waiting = [replace(part, content=fitting(part.content, references)) for part in rounds.waiting]
+        return Watched(rounds, panes, {key: verdict for key, verdict in verdicts.items() if key in panes})
 
     def save(state: Watched) -> Any:
         return (state.rounds.snapshot(), state.panes, state.verdicts)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from factories import NOON, header, payload
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from benchmarks.fleet import write_bundle
 from pipelines.log import LogReader
 from schemas.envelope import seal
 from schemas.errors import Reason
@@ -85,6 +87,7 @@ def served(tmp_path: Path, broker_settings: tuple[str, ...]) -> Iterator[Path]:
         "select.labels_per_hour=36000",
         "select.bytes_per_hour=100000000000000",
     )
+    write_bundle(data / "models" / "bench-1", seed=1)
     with service(data, "ingest", settings=settings):
         until((data / "log" / "000.sqlite").exists, "the log is there")
         with service(data, "run", settings=(*settings, "requests.retry=1", "requests.expire=60")):
@@ -145,20 +148,25 @@ def test_holes_are_told_and_healed_by_what_comes_later(served: Path, device: Dev
 def test_a_selected_sample_is_asked_for_and_kept_if_it_is_the_right_one(served: Path, device: Device) -> None:
     raw = b"P5 2 2 255 abcd"
     now = time.time_ns() // 1000
-    digests = hashlib.sha256(raw).digest() * 2
-    device.send(Up.INFERENCES, payload(header(device_time_us=now), sample_digest=digests))
+    told = {"sample_digest": hashlib.sha256(raw).digest() * 2, "sample_bytes": np.full(2, len(raw), np.uint32)}
+    known = {"model": "bench", "model_version": 1, "dims": 64, "top_k": 3}
+    device.send(Up.INFERENCES, payload(header(device_time_us=now, first_seq=2), 1))  # the server has no such model
+    device.send(Up.INFERENCES, payload(header(device_time_us=now, **known), **told))
     until(lambda: device.requests, "a sample is asked for")
     request = device.requests[0]
+    assert request.seq < 2
     answer = {"schema": 1, "stream": request.stream, "seq": request.seq, "request_id": request.request_id}
-    device.send(Up.SAMPLES, seal(Sample(**answer, outcome="delivered", content_type="image/x", sample=b"another")))
+    device.send(Up.SAMPLES, seal(Sample(**answer, outcome="delivered", content_type="image/x", sample=b"another one")))
+    device.send(Up.SAMPLES, seal(Sample(**answer, outcome="delivered", content_type="image/x", sample=raw + b"!")))
     device.send(Up.SAMPLES, seal(Sample(**answer, outcome="delivered", content_type="image/x", sample=raw)))
     device.send(Up.SAMPLES, seal(Sample(**answer, outcome="delivered", content_type="image/x", sample=raw)))
     device.send(Up.SAMPLES, seal(Sample(**answer | {"request_id": bytes(16)}, outcome="delivered", sample=raw)))
     lake = served / "lake"
-    until(lambda: ask(lake, "select count(*) from rejects") == [(2,)], "both wrong answers are rejected")
+    until(lambda: ask(lake, "select count(*) from rejects") == [(3,)], "the wrong answers are rejected")
     assert ask(lake, "select sample, content_type from samples") == [(raw, "image/x")]
     assert ask(lake, "select status from current_selections where status = 'delivered'") == [("delivered",)]
-    assert ask(lake, "select reason from rejects order by 1") == [(Reason.DIGEST_MISMATCH,), (Reason.UNASKED,)]
+    wrong = [(Reason.DIGEST_MISMATCH,), (Reason.OVERSIZE,), (Reason.UNASKED,)]
+    assert ask(lake, "select reason from rejects order by 1") == wrong
 
 
 def test_what_the_broker_was_told_is_on_disk_survives_kill_9_of_ingest(

@@ -175,9 +175,10 @@ def test_rows_that_make_no_sense_become_rejects_without_their_neighbours() -> No
 
 
 def test_a_whole_message_of_another_model_is_one_reject() -> None:
-    ((unique,), _) = run([Claim("cam-1", STREAM, 0, (), payload(header(codec=Codec.F16, count=5)))])
+    sent = payload(header(codec=Codec.F16, count=5))
+    ((unique,), _) = run([Claim("cam-1", STREAM, 0, (), sent)])
     (row,) = unique.rejects.to_pylist()
-    assert (row["reason"], row["first_seq"], row["last_seq"], row["payload"]) == ("embedding_mismatch", 0, 4, None)
+    assert (row["reason"], row["first_seq"], row["last_seq"], row["payload"]) == ("embedding_mismatch", 0, 4, sent)
 
 
 def test_damage_settles_nothing() -> None:

@@ -21,7 +21,8 @@ PATIENCE = Patience(retry_us=100, expire_us=1000)
 
 
 def selection(seq: int = 0, time_us: int = NOON, **changes: Any) -> Selection:
-    of = candidate(seq, sample_digest=hashlib.sha256(RAW).digest(), **changes)
+    changes = {"sample_digest": hashlib.sha256(RAW).digest(), "sample_bytes": len(RAW)} | changes
+    of = candidate(seq, **changes)
     return Selection(
         request_id=request_id(of.row),
         candidate=of,
@@ -68,12 +69,19 @@ def test_the_right_bytes_are_delivered() -> None:
     assert (sample["log_partition"], sample["log_offset"], sample["model"]) == (3, 7, "digits")
 
 
-@pytest.mark.parametrize("raw", [b"", b"other bytes", RAW + b"\0"])
-def test_other_bytes_are_rejected_and_still_waited_for(raw: bytes) -> None:
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", Reason.DIGEST_MISMATCH),
+        (b"other bytes", Reason.DIGEST_MISMATCH),
+        (RAW + b"\0", Reason.OVERSIZE),  # more than was announced, and charged to the budget
+    ],
+)
+def test_other_bytes_are_rejected_and_still_waited_for(raw: bytes, reason: Reason) -> None:
     requests = opened()
     found = answer(requests, 0, receipt(), reply(raw=raw), {})
     assert found.refusal is not None
-    assert found.refusal.error.reason == Reason.DIGEST_MISMATCH
+    assert found.refusal.error.reason == reason
     assert (found.selections, found.samples) == ((), ())
     assert answer(requests, 0, receipt(), reply(), {}).samples
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from operators.budget import Spent
 from operators.candidates import Candidates
 from operators.drift import Finding
+from operators.panes import layout_of
 from operators.requests import Request
 from operators.rounds import Part, Rounds
 from operators.seen import Seen
@@ -20,6 +21,7 @@ from operators.watch import Policy, Verdict
 from pipelines import states
 from pipelines.states import keep_rounds, keep_streams, keep_watched, pack, unpack
 from tests.factories import NOON, candidate
+from tests.operators.drawn import draw_rows, reference_of
 
 FINDING = Finding(statistic=Statistic.CONFIDENCE, value=0.25, threshold=0.5, rows=40, exceeds=False)
 SELECTION = Selection(
@@ -114,7 +116,7 @@ def test_each_step_starts_empty_and_resumes() -> None:
 
 
 def test_windows_resume() -> None:
-    keep = keep_watched(2, POLICY)
+    keep = keep_watched(2, POLICY, {})
     state = keep.load(None)
     assert (state.rounds, state.panes, state.verdicts) == (Rounds(2), {}, {})
     key = ("digits", 3, "north", 10)
@@ -126,3 +128,17 @@ def test_windows_resume() -> None:
     assert again.verdicts == state.verdicts
     assert again.rounds.told == state.rounds.told
     assert np.array_equal(again.rounds.waiting[0].content[key], np.ones(5))
+
+
+def test_panes_of_a_reference_that_was_built_again_otherwise_do_not_resume() -> None:
+    reference = reference_of(draw_rows(50))
+    model, width = (reference.model, reference.version), layout_of(reference).width
+    keep = keep_watched(1, POLICY, {model: reference})
+    state = keep.load(None)
+    for start, numbers in ((10, width), (20, width + 1)):
+        state.panes[*model, "north", start] = np.ones(numbers, np.int64)
+        state.verdicts[*model, "north", start] = VALUES["Verdict"]
+    state.rounds.waiting = [Part(0, 2, 10, {(*model, "south", 10): np.ones(width + 1, np.int64)})]
+    again = keep.load(there_and_back(keep.save(state)))
+    assert set(again.panes) == set(again.verdicts) == {(*model, "north", 10)}
+    assert again.rounds.waiting[0].content == {}
