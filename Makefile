@@ -42,8 +42,7 @@ proto: $(READY) ## generate schemas/wire_pb2.py from schemas/wire.proto
 
 constraints: $(READY) ## pin the newest versions that fit, with hashes
 	@$(BIN)/python -m piptools compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras \
-		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header --no-annotate \
-		--output-file constraints.new pyproject.toml
+		--no-emit-options --no-header --no-annotate --output-file constraints.new pyproject.toml
 	@sed -e '/^# WARNING/d' -e '/^# Consider/d' -e '/^gleaner-edge @/d' constraints.new > constraints.txt && rm constraints.new
 
 clean: ## remove what was built, not what was measured

@@ -81,6 +81,8 @@ class MqttCommands:
                 self._stop.wait(backoff.next_s())
                 continue
             client.reconnect_delay_set(1, 30)
+            client.on_connect = lambda *_: metrics.CONNECTED.set(1)
+            client.on_disconnect = lambda *_: metrics.CONNECTED.set(0)
             client.loop_start()
             self._client = client
             metrics.CONNECTED.set(1)

@@ -34,6 +34,7 @@ _BACKOFF_S: Final = (0.5, 30.0)
 _FULL_DISK_S: Final = 5.0
 _GROUP_BYTES: Final = 16 << 20
 _TRIM_RECORDS: Final = 20_000
+_CLOCK_SLACK_US: Final = 60_000_000
 log = structlog.get_logger()
 
 
@@ -201,15 +202,25 @@ class _Housekeeping:
     writer: LogWriter
     ticked_s: float = 0.0
     trimmed_s: float = 0.0
+    clock_behind: bool = False
 
     def turn(self) -> None:
         now = time.monotonic()
         if now - self.ticked_s >= self.settings.log.tick.total_seconds():
             self.ticked_s = now
+            self._mind_clock()
             self.writer.tick(_now_us())
         if now - self.trimmed_s >= _TRIM_EVERY_S:
             behind = self._trim()
             self.trimmed_s = 0.0 if behind else now
+
+    def _mind_clock(self) -> None:
+        """Say, once, that the clock went back: nothing is decided until log time has been caught up."""
+        ahead_us = self.writer.ahead_us(_now_us())
+        if (ahead_us > _CLOCK_SLACK_US) != self.clock_behind:
+            self.clock_behind = not self.clock_behind
+            told = log.error if self.clock_behind else log.info
+            told("the clock is behind the log", log_time_ahead_s=ahead_us // 1_000_000, until_then="no window closes")
 
     def wait(self, stop: Event, seconds: float) -> None:
         """Let time pass in the log while there is no broker."""

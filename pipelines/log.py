@@ -96,6 +96,10 @@ class LogWriter:
         for number in range(self.partitions):
             self._insert(number, [Message(TICK, b"")], now_us)
 
+    def ahead_us(self, now_us: int) -> int:
+        """By how much log time is ahead of the clock: it stands still until the clock has caught up."""
+        return max(0, max(self._last_us) - now_us)
+
     def trim(self, partition: int, through_offset: int, before_us: int, most: int = 20_000) -> int:
         """Forget records up to an offset that are older than a time; give how many went."""
         query = (

@@ -22,4 +22,4 @@ if ! "$python" -m venv "$venv"; then
 fi
 echo "installing the packages into $venv …" >&2
 "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-"$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+PYTHONWARNINGS=ignore "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
