@@ -47,6 +47,15 @@ class Request:
     expires_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A reply, or a tick (no receipt), at a log time."""
+
+    time_us: int
+    partition: int
+    receipt: Receipt | None = None
+
+
 Open = dict[bytes, Request]
 
 

@@ -39,6 +39,19 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """A round of selection that all partitions have told.
+
+    Attributes:
+        time_us: log time at its end: no selection of an earlier time will follow.
+        selections: those for this partition's devices.
+    """
+
+    time_us: int
+    selections: tuple[Selection, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The state between rounds, for one model.
 

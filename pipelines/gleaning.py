@@ -28,7 +28,7 @@ from operators.decode import Clock, decode
 from operators.dedup import Unique, dedup
 from operators.requests import Patience
 from operators.rounds import Part, Rounds
-from operators.select import Chosen, Selection, select
+from operators.select import Chosen, Decided, Selection, select
 from operators.tabulate import tabulate
 from operators.validate import ModelShape
 from operators.watch import Policy, Watched, watch
@@ -100,9 +100,9 @@ def build(plan: Plan, source: LogSource, lake: LakeSink, requests: RequestSink) 
     everyone = op.map("to-fleet", candidates, lambda each: ("fleet", each[1]))
     selected = stateful("select", everyone, partial(_select, plan), keep_rounds(plan.partitions, plan.select_round_us))
     chosen = op.map("to-device", selected, _second)
-    asked = stateful(
-        "requests", op.merge("questions", unique, chosen), partial(request, plan.patience), Keep(Requesting.of)
-    )
+    questions = op.merge("questions", unique, chosen)
+    asking = partial(request, plan.patience, plan.select_round_us)
+    asked = stateful("requests", questions, asking, Keep(Requesting.of))
 
     new = op.map_value("new-rows", unique, _new_rows)
     trends = op.map("trend-rows", drift, partial(_trend_rows, plan.partitions))
@@ -187,19 +187,22 @@ def _candidates(plan: Plan, state: Gathering, unique: Unique) -> Iterator[Part[d
 
 def _select(
     plan: Plan, state: tuple[Rounds[dict[str, Candidates]], dict[str, Chosen]], part: Part[dict[str, Candidates]]
-) -> Iterator[tuple[str, tuple[Selection, ...]]]:
-    """Selections, to the partition of their device."""
+) -> Iterator[tuple[str, Decided]]:
+    """What each partition's devices are asked for; every partition hears of every round."""
     rounds, chosen = state
     for whole in rounds.add(part):
         end = whole[0].round * plan.select_round_us
+        picked: list[Selection] = []
         for model in sorted({model for each in whole for model in each.content}):
             among = Candidates()
             for each in whole:
                 among = merge(among, each.content.get(model, Candidates()), plan.most_candidates)
             before = chosen.get(model, Chosen())
-            chosen[model], picked = select(before, among, model, plan.budget, end - plan.select_round_us, end)
-            for partition in sorted({s.candidate.partition for s in picked}):
-                yield f"{partition:03d}", tuple(s for s in picked if s.candidate.partition == partition)
+            chosen[model], more = select(before, among, model, plan.budget, end - plan.select_round_us, end)
+            picked += more
+        for partition in range(plan.partitions):
+            own = tuple(selection for selection in picked if selection.candidate.partition == partition)
+            yield f"{partition:03d}", Decided(end, own)
 
 
 def _new_rows(unique: Unique) -> Delivery:

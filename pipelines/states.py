@@ -14,17 +14,29 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from operators.budget import Spent
 from operators.candidates import Candidate, Candidates
+from operators.decode import Receipt
 from operators.drift import Finding
-from operators.requests import Request
+from operators.requests import Heard, Request
 from operators.rounds import Rounds
 from operators.seen import Seen
 from operators.select import Chosen, Selection
 from operators.watch import Policy, Verdict, Watched
 from operators.windows import Panes, References, fitting
 
-_CLASSES: Final = {
-    kind.__name__: kind for kind in (Seen, Candidate, Candidates, Selection, Request, Spent, Chosen, Finding, Verdict)
-}
+_KEPT: Final = (
+    Seen,
+    Candidate,
+    Candidates,
+    Selection,
+    Request,
+    Receipt,
+    Heard,
+    Spent,
+    Chosen,
+    Finding,
+    Verdict,
+)
+_CLASSES: Final = {kind.__name__: kind for kind in _KEPT}
 X = TypeVar("X")
 Y = TypeVar("Y")
 

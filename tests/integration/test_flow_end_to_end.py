@@ -1,6 +1,7 @@
 """Ingest and dataflow over a real broker, with a device made by hand: what arrives, what comes back, in which order."""
 
 import hashlib
+import shutil
 import signal
 import threading
 import time
@@ -22,7 +23,7 @@ from schemas.messages import read_ack, read_requests
 from schemas.topics import Down, Up, down_topic, partition_of, up_topic
 from schemas.wire_pb2 import Feedback, Gap, Gaps, Hello, Sample, Status
 from tests.integration.mosquitto import Broker, running
-from tests.integration.service import WAIT_S, ask, service, stop, until
+from tests.integration.service import WAIT_S, ask, drain, service, stop, until
 
 pytestmark = pytest.mark.integration
 
@@ -207,3 +208,42 @@ def test_a_broker_that_restarts_is_found_again(
     assert [topic for records in partition.read(0, 1000, 1 << 20)[0] for topic in records.topics] == [
         up_topic(DEVICE, Up.INFERENCES)
     ]
+
+
+def test_the_log_read_again_decides_and_delivers_the_same(
+    tmp_path: Path, broker_settings: tuple[str, ...], device: Device
+) -> None:
+    live, again = tmp_path / "live", tmp_path / "again"
+    generous = ("select.round=0.5", "select.labels_per_hour=36000", "select.bytes_per_hour=100000000000000")
+    settings = (*broker_settings, *generous, "requests.retry=1", "requests.expire=3")
+    known = {"model": "bench", "model_version": 1, "dims": 64, "top_k": 3}
+    for data in (live, again):
+        write_bundle(data / "models" / "bench-1", seed=1)
+    with service(live, "ingest", settings=settings):
+        until((live / "log" / "000.sqlite").exists, "the log is there")
+        with service(live, "run", settings=settings):
+            answered = 0
+            for first in range(0, 16, 2):
+                raw = [f"sample {first + place}".encode() for place in range(2)]
+                told = {
+                    "sample_digest": b"".join(hashlib.sha256(each).digest() for each in raw),
+                    "sample_bytes": np.array([len(each) for each in raw], np.uint32),
+                }
+                of = header(first_seq=first, device_time_us=time.time_ns() // 1000, **known)
+                device.send(Up.INFERENCES, payload(of, first, **told))
+                until(lambda seen=answered: len(device.requests) > seen, "a sample is asked for")
+                for request in device.requests[answered:]:
+                    answered += 1
+                    if request.seq % 3:  # every third request is left to expire
+                        sample = f"sample {request.seq}".encode()
+                        fields = {"stream": request.stream, "seq": request.seq, "request_id": request.request_id}
+                        device.send(Up.SAMPLES, seal(Sample(schema=1, **fields, outcome="delivered", sample=sample)))
+            counted = "select status, count(*) from current_selections where status <> 'requested' group by 1"
+            until(lambda: {"delivered", "expired"} <= dict(ask(live / "lake", counted)).keys(), "requests ended")
+    shutil.copytree(live / "log", again / "log")
+    for data in (live, again):
+        drain(data, *settings)
+    for table in ("selections", "samples", "rejects", "inferences", "drift"):
+        rows = [ask(data / "lake", f"select * from {table} order by all") for data in (live, again)]
+        assert rows[0] == rows[1], table
+        assert rows[0] or table in ("rejects", "drift")

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from operators.budget import Spent
 from operators.candidates import Candidates
+from operators.decode import Receipt
 from operators.drift import Finding
 from operators.panes import layout_of
-from operators.requests import Request
+from operators.requests import Heard, Request
 from operators.rounds import Part, Rounds
 from operators.seen import Seen
 from operators.select import Chosen, Selection
@@ -33,6 +34,8 @@ VALUES = {
     "Candidates": Candidates(9, (candidate(1), candidate(2)), (candidate(3),)),
     "Selection": SELECTION,
     "Request": Request(SELECTION, NOON + 1, NOON + 2),
+    "Receipt": Receipt("cam-1", "topic", NOON, 7, b"payload"),
+    "Heard": Heard(NOON, 3, Receipt("cam-1", "topic", NOON, 7, b"payload")),
     "Spent": Spent(NOON, 1.5, 2.5, 0.5, 4, 2, 300, {"cam-1": 2}),
     "Chosen": Chosen(Spent(by_device={"cam-2": 1}), (b"12345678",)),
     "Finding": FINDING,
