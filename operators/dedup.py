@@ -21,7 +21,7 @@ from operators.tabulate import tabulate
 from operators.validate import reason_of
 from schemas.errors import Reason, Rejected
 from schemas.tables import DEVICES, FEEDBACK, GAPS, REJECTS
-from schemas.wire_pb2 import Gap, Sample
+from schemas.wire_pb2 import Gap
 
 MAX_STREAMS: Final = 256
 MAX_KEPT_PAYLOAD: Final = 64 * 1024
@@ -36,7 +36,7 @@ class Unique:
         partition: of the log.
         inferences: rows that had not been seen and make sense.
         rejects, gaps, devices, feedback: rows of these tables.
-        samples: answers to requests (their own step knows repeats).
+        replies: receipts of answers to requests (their own step reads them, and knows repeats).
         acks: (device, stream) → what has arrived of it; told once it is durable.
         duplicates: rows that had been seen before.
         deferred: rows that came too far out of order to be taken now.
@@ -49,7 +49,7 @@ class Unique:
     gaps: pa.RecordBatch
     devices: pa.RecordBatch
     feedback: pa.RecordBatch
-    samples: tuple[tuple[Receipt, Sample], ...]
+    replies: tuple[Receipt, ...]
     acks: Mapping[tuple[str, str], Seen]
     duplicates: int
     deferred: int
@@ -123,7 +123,7 @@ def dedup(streams: Streams, decoded: Decoded) -> Unique:
         gaps=tabulate(GAPS, gaps),
         devices=tabulate(DEVICES, device_rows(decoded)),
         feedback=tabulate(FEEDBACK, feedback_rows(decoded)),
-        samples=decoded.samples,
+        replies=tuple(receipt for receipt, _ in decoded.samples),
         acks=tally.acks,
         duplicates=tally.duplicates,
         deferred=tally.deferred,

@@ -14,7 +14,7 @@ import structlog
 from operators.requests import Request
 from operators.seen import Ranges, Seen
 from pipelines import metrics
-from pipelines.ingest import Backoff
+from pipelines.backoff import Backoff
 from pipelines.mqtt import check, open_client
 from pipelines.settings import Mqtt
 from schemas.envelope import seal

@@ -179,8 +179,8 @@ def _drift(plan: Plan, state: Watched, part: Part[Panes]) -> Iterator[Delivery]:
 
 def _candidates(plan: Plan, state: Gathering, unique: Unique) -> Iterator[Part[dict[str, Candidates]]]:
     found = find_candidates(unique.inferences, unique.partition, plan.select_seed, plan.most_candidates)
-    for model, more in ((name, found[name]) for name in found if name in plan.models):
-        state.content[model] = merge(state.content.get(model, Candidates()), more, plan.most_candidates)
+    for model in found.keys() & plan.models:
+        state.content[model] = merge(state.content.get(model, Candidates()), found[model], plan.most_candidates)
     for number, content in state.close(unique.tick_us, plan.select_round_us):
         yield Part(unique.partition, number, unique.tick_us or 0, content)
 

@@ -7,10 +7,8 @@ older connection can never acknowledge a message that is not on disk.
 """
 
 import json
-import random
 import select
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +20,7 @@ import structlog
 from paho.mqtt.enums import MQTTErrorCode
 
 from pipelines import metrics, progress
+from pipelines.backoff import Backoff
 from pipelines.log import LogWriter, Message
 from pipelines.mqtt import open_client, session_present
 from pipelines.settings import Settings
@@ -30,25 +29,11 @@ from schemas.errors import BrokerUnavailable, Unavailable
 UP_FILTER: Final = "gleaner/v1/+/+/up/+"
 _QUIET_S: Final = 0.05
 _TRIM_EVERY_S: Final = 10.0
-_BACKOFF_S: Final = (0.5, 30.0)
 _FULL_DISK_S: Final = 5.0
 _GROUP_BYTES: Final = 16 << 20
 _TRIM_RECORDS: Final = 20_000
 _CLOCK_SLACK_US: Final = 60_000_000
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class Backoff:
-    """Waiting times between attempts: twice as long each, drawn at random below that."""
-
-    attempt: int = 0
-
-    def next_s(self) -> float:
-        """Seconds to wait now (full jitter: Brooker, 2015)."""
-        ceiling = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2**self.attempt)
-        self.attempt = min(self.attempt + 1, 16)
-        return random.uniform(0, ceiling)
 
 
 @dataclass(slots=True)
@@ -72,13 +57,12 @@ class Group:
         self.size += len(message.payload)
 
 
-def ingest(settings: Settings, stop: Event, ready: Callable[[], None] = lambda: None) -> None:
+def ingest(settings: Settings, stop: Event) -> None:
     """Run until `stop` is set, through every loss of the broker.
 
     Args:
         settings: of the server.
         stop: ends it after the group at hand.
-        ready: called once, when the first subscription stands.
 
     Raises:
         LakeError, LockHeld: the log can't be written.
@@ -99,7 +83,7 @@ def ingest(settings: Settings, stop: Event, ready: Callable[[], None] = lambda: 
             metrics.CONNECTED.set(1)
             log.info("connected", broker=f"{settings.mqtt.host}:{settings.mqtt.port}", session=session_present(client))
             try:
-                _serve(client, settings, writer, housekeeping, stop, ready)
+                _serve(client, settings, writer, housekeeping, stop)
             except Unavailable as error:  # nothing of it was acknowledged: the broker keeps it
                 log.error("nothing is taken from the broker", why=str(error))  # noqa: TRY400 - no traceback helps
                 stop.wait(_FULL_DISK_S)
@@ -112,7 +96,6 @@ def _serve(
     writer: LogWriter,
     housekeeping: "_Housekeeping",
     stop: Event,
-    ready: Callable[[], None],
 ) -> None:
     """Log what arrives over one connection, until it breaks or the log takes no more."""
     group = Group()
@@ -120,8 +103,6 @@ def _serve(
     def on_subscribe(_client: Any, _userdata: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
         if any(code.is_failure for code in codes):
             log.error("the broker refused the subscription", filter=UP_FILTER, hint="check its access list")
-        else:
-            ready()
 
     client.on_subscribe = on_subscribe
     client.on_message = lambda _client, _userdata, message: group.take(message)

@@ -102,7 +102,7 @@ def request(patience: Patience, round_us: int, state: Requesting, item: Unique |
 
 
 def _heard(unique: Unique) -> Iterator[Heard]:
-    for receipt, _ in unique.samples:
+    for receipt in unique.replies:
         yield Heard(receipt.received_us, unique.partition, receipt)
     if unique.tick_us is not None:
         yield Heard(unique.tick_us, unique.partition)

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import duckdb
 
+from pipelines.views import columns_of
+
 _SETTLED: Final = """
 create or replace temp table settled as
 select device, stream, first_seq, last_seq, fate, received,
@@ -77,5 +79,5 @@ def verify(
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    names = [column[0] for column in result.description or ()]
+    names = columns_of(result)
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -33,6 +33,11 @@ def connect(lake: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def columns_of(result: duckdb.DuckDBPyConnection) -> list[str]:
+    """The names of an answer's columns; none where a statement has no answer."""
+    return [column[0] for column in result.description or ()]
+
+
 def view_names() -> tuple[str, ...]:
     """The tables and views that `connect` gives."""
     return (*TABLES, *_ORDER)

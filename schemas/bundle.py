@@ -27,7 +27,6 @@ REFERENCE: Final = "reference.parquet"
 PROJECTION: Final = "projection.npy"
 SCHEMA: Final = 1
 MAX_FILE_BYTES: Final = 1 << 30
-MAX_MANIFEST_BYTES: Final = 1 << 20
 MAX_LABELS: Final = 65_535
 LAYOUTS: Final = ("flat", "nchw", "nhwc")
 _TEXTS: Final = ("name", "input_name", "scores_output", "scores_kind", "embedding_output", "minimum_runtime")

@@ -16,6 +16,7 @@ from pipelines.demo.report import QUESTIONS, Totals, is_sound, next_commands, op
 from pipelines.demo.view import LineView, LiveView, View
 from pipelines.demo.world import World
 from pipelines.models.build import build_digits
+from pipelines.views import columns_of
 from schemas.errors import InputError, LakeError
 
 _SETTLE_S: Final = 2 * WINDOW_S
@@ -154,7 +155,7 @@ def _tell(plan: DemoPlan, result: dict[str, Any], lake: duckdb.DuckDBPyConnectio
     for question, query in QUESTIONS:
         out.print(f"\n[bold]{question}[/bold]\n[dim]{query}[/dim]")
         answer = lake.execute(query)
-        print_rows([column[0] for column in answer.description or ()], answer.fetchall(), as_json=False)
+        print_rows(columns_of(answer), answer.fetchall(), as_json=False)
     out.print(f"\nLook further (lake: {shown(plan.lake)}):")
     for command in next_commands(plan, config):
         out.print(f"  {command}")

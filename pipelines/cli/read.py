@@ -11,7 +11,7 @@ import typer
 
 from pipelines.cli.context import JsonOption, LakeOption, context_of, print_object, print_rows
 from pipelines.verify import Verdict, verify
-from pipelines.views import connect, view_names
+from pipelines.views import columns_of, connect, view_names
 from schemas.errors import InputError, LakeError
 
 _DRIFT = """
@@ -42,8 +42,7 @@ def sql(
     try:
         result = connection.execute(sys.stdin.read() if query == "-" else query)
         if result is not None:  # nothing but a comment was asked
-            columns = [column[0] for column in result.description or ()]
-            print_rows(columns, result.fetchall(), as_json)
+            print_rows(columns_of(result), result.fetchall(), as_json)
     except duckdb.Error as error:
         raise InputError(f"{str(error).splitlines()[0]} (there are: {', '.join(view_names())})") from error
 
@@ -57,12 +56,11 @@ def drift(
     """How far each site is from what its model was accepted on; exit 1 while one alarms."""
     connection = connect(context_of(context).lake(lake))
     now = connection.execute(_NOW)
-    columns = [column[0] for column in now.description or ()]
+    columns = columns_of(now)
     rows = [dict(zip(columns, row, strict=True)) for row in now.fetchall()]
     if as_json:
         windows = connection.execute(_DRIFT, [int(hours * 3.6e9)])
-        names = [column[0] for column in windows.description or ()]
-        print_rows(names, windows.fetchall(), as_json=True)
+        print_rows(columns_of(windows), windows.fetchall(), as_json=True)
     else:
         shown = [
             {**row, "recent": _sparkline(row["recent"]), "alarming": "ALARM" if row["alarming"] else ""} for row in rows
@@ -101,7 +99,7 @@ def samples(
 ) -> None:
     """The raw samples that came back, newest first."""
     result = connect(context_of(context).lake(lake)).execute(_SAMPLES, [limit])
-    columns = [column[0] for column in result.description or ()][:-3]
+    columns = columns_of(result)[:-3]
     found = result.fetchall()
     for row in found if out else ():
         _export(out, row)  # type: ignore[arg-type]

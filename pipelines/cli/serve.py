@@ -21,10 +21,7 @@ def ingest_command(context: typer.Context) -> None:
     """MQTT to the log: append, fsync, and only then acknowledge."""
     settings = context_of(context).settings()
     metrics.serve(settings.metrics, settings.metrics.ingest_port)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    ingest(settings, stop)
+    ingest(settings, _stop_on_signals())
 
 
 def run_command(
@@ -53,9 +50,7 @@ def up_command(context: typer.Context) -> None:
     settings = said.settings()
     open_client(settings.mqtt, f"{settings.mqtt.client_id}-hello").disconnect()  # no broker is an error now, not a loop
     LogWriter(settings.log_dir, settings.log.partitions).close()  # so that the dataflow finds one to read
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_on_signals()
     services = [Service(said, "ingest"), Service(said, "run")]
     while not (stop.wait(0.2) or any(service.gave_up for service in services)):
         for service in services:
@@ -63,6 +58,14 @@ def up_command(context: typer.Context) -> None:
     for service in reversed(services):
         service.end()
     raise typer.Exit(2 if any(service.gave_up for service in services) else 0)
+
+
+def _stop_on_signals() -> Event:
+    """An event that Ctrl-C or SIGTERM sets."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 ingest_command.__name__, run_command.__name__, up_command.__name__ = "ingest", "run", "up"

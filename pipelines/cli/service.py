@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
+from pipelines.backoff import Backoff
 from pipelines.cli.context import Context
-from pipelines.ingest import Backoff
 
 _HEALTHY_S: Final = 30.0
 _INPUT_ERROR: Final = 2

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -143,11 +143,6 @@ def free_ports(count: int) -> list[int]:
     for each in with_sockets:
         each.close()
     return ports
-
-
-def ledger(folder: Path) -> Iterator[Path]:
-    """The devices' own ledgers."""
-    return folder.glob("devices/*/ledger/*.jsonl")
 
 
 def _answers(port: int) -> bool:

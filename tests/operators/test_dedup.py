@@ -18,6 +18,7 @@ from operators.validate import ModelShape
 from schemas.embedding import Codec
 from schemas.envelope import seal
 from schemas.errors import Reason
+from schemas.messages import read_sample
 from schemas.topics import Up, up_topic
 from schemas.wire import MAX_SEQ
 from schemas.wire_pb2 import Feedback, Gap, Gaps, Hello, Inferences, Sample, Status
@@ -258,7 +259,7 @@ def test_the_other_messages_become_their_rows() -> None:
     (status,), (feedback,) = unique.devices.to_pylist(), unique.feedback.to_pylist()
     assert (status["event"], status["outbox_records"], status["ring_bytes"], status["site"]) == ("status", 2, 7, None)
     assert (feedback["kind"], feedback["class_id"], feedback["seq"], feedback["log_offset"]) == ("corrected", 8, 3, 1)
-    assert [sample.outcome for _, sample in unique.samples] == ["evicted"]
+    assert [read_sample(receipt.payload).outcome for receipt in unique.replies] == ["evicted"]
 
 
 def test_a_message_is_its_topics_whatever_it_says() -> None:
