@@ -80,8 +80,6 @@ def ingest(settings: Settings, stop: Event) -> None:
                 housekeeping.wait(stop, backoff.next_s())
                 continue
             backoff = Backoff()
-            metrics.CONNECTED.set(1)
-            log.info("connected", broker=f"{settings.mqtt.host}:{settings.mqtt.port}", session=session_present(client))
             try:
                 _serve(client, settings, writer, housekeeping, stop)
             except Unavailable as error:  # nothing of it was acknowledged: the broker keeps it
@@ -103,6 +101,9 @@ def _serve(
     def on_subscribe(_client: Any, _userdata: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
         if any(code.is_failure for code in codes):
             log.error("the broker refused the subscription", filter=UP_FILTER, hint="check its access list")
+            return
+        metrics.CONNECTED.set(1)  # not before: without a subscriber the broker drops what comes
+        log.info("connected", broker=f"{settings.mqtt.host}:{settings.mqtt.port}", session=session_present(client))
 
     client.on_subscribe = on_subscribe
     client.on_message = lambda _client, _userdata, message: group.take(message)
