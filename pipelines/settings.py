@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
+from pipelines.place import Place, place_of
 from schemas.envelope import MAX_PAYLOAD_BYTES
 from schemas.errors import SettingsError
 from schemas.wire import MAX_ROWS
@@ -58,16 +59,19 @@ class Mqtt(_Section):
     client_id: str = "gleaner"
     session_expiry: Annotated[Seconds, Field(le=_LONGEST_SESSION)] = timedelta(days=7)
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
+    shards: str = "00-ff"
 
 
 class Log(_Section):
     """The log between MQTT and the dataflow. `partitions` is fixed when the log is created."""
 
+    path: Path | None = None
     partitions: Annotated[int, Field(ge=1, le=256)] = 4
     commit_records: Count = 1000
     commit_wait: Seconds = timedelta(milliseconds=20)
     tick: Seconds = timedelta(seconds=1)
     keep: Seconds = timedelta(days=3)
+    max_bytes: Annotated[int, Field(ge=16 << 20)] = 20 << 30
 
 
 class Flow(_Section):
@@ -80,9 +84,18 @@ class Flow(_Section):
 
 
 class Lake(_Section):
-    """Where the tables are; by default a folder in the data folder."""
+    """Where the tables are: a folder, by default in the data folder, or a bucket of an S3 store."""
 
     path: Path | None = None
+    url: str = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""
+    access_key_file: Path | None = None
+    secret_key: SecretStr = SecretStr("")
+    secret_key_file: Path | None = None
+    ca_file: Path | None = None
+    staging_bytes: Count = 8 << 30
 
 
 class Models(_Section):
@@ -161,7 +174,7 @@ class Settings(BaseSettings):
     @property
     def log_dir(self) -> Path:
         """Folder of the log."""
-        return self.data_dir / "log"
+        return self.log.path or self.data_dir / "log"
 
     @property
     def recovery_dir(self) -> Path:
@@ -174,9 +187,13 @@ class Settings(BaseSettings):
         return self.data_dir / "staging"
 
     @property
-    def lake_dir(self) -> Path:
-        """Root of the lake."""
-        return self.lake.path or self.data_dir / "lake"
+    def lake_place(self) -> Place:
+        """Where the lake is; keys are read from their files each time.
+
+        Raises:
+            SettingsError: it can't be there, or a key is missing.
+        """
+        return place_of(self.lake, self.data_dir / "lake")
 
     @property
     def models_dir(self) -> Path:

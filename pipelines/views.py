@@ -7,27 +7,39 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from schemas.errors import LakeError
+from pipelines.bucket_reader import open_bucket
+from pipelines.place import Bucket, Place
+from pipelines.store import Store, reading_store
+from schemas.errors import LakeError, Unavailable
 from schemas.tables import TABLES, Table
 
 _ORDER: Final = ("fates", "predictions", "model_versions", "current_drift", "alarms", "current_selections", "labelling")
 _HIVE_TYPES: Final = {"model": "VARCHAR", "date": "DATE"}
 
 
-def connect(lake: Path) -> duckdb.DuckDBPyConnection:
+def connect(lake: Place) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection in which every table of the lake is a view.
 
     A table that has no file yet is an empty one with the right columns.
 
     Raises:
-        LakeError: there is no such lake.
+        LakeError: there is no such lake, or a file in it is none of Parquet.
+        Unavailable: its store does not answer, or lets nobody in.
     """
-    if not lake.is_dir():
+    if isinstance(lake, Path) and not lake.is_dir():
         raise LakeError(f"{lake}: no lake here; say --lake, or start `gleaner run` first")
+    store = reading_store(lake)
     connection = duckdb.connect(":memory:")
     connection.execute("set timezone = 'UTC'")
-    for table in TABLES.values():
-        connection.execute(f"create view {table.name} as {_source(lake, table)}")
+    connection.execute("set enable_progress_bar = false")  # it would go to stdout, into the answer
+    if isinstance(lake, Bucket):
+        open_bucket(connection, lake)
+    try:
+        for table in TABLES.values():
+            connection.execute(f"create view {table.name} as {_source(lake, store, table)}")
+    except duckdb.Error as error:
+        kind = Unavailable if isinstance(error, duckdb.HTTPException | duckdb.IOException) else LakeError
+        raise kind(f"{lake}: {str(error).splitlines()[0]}") from error
     for name in _ORDER:
         connection.execute((resources.files("pipelines") / "sql" / f"{name}.sql").read_text())
     return connection
@@ -43,14 +55,13 @@ def view_names() -> tuple[str, ...]:
     return (*TABLES, *_ORDER)
 
 
-def _source(lake: Path, table: Table) -> str:
+def _source(lake: Place, store: Store, table: Table) -> str:
     """The query behind a table: its files, or none of the right shape."""
-    folder = lake / table.name
-    if next(folder.rglob("*.parquet"), None) is None:
+    if not store.holds(f"{table.name}/", ".parquet"):
         columns = ", ".join(f'cast(null as {_sql_type(f.type)}) as "{f.name}"' for f in _columns(table))
         return f"select {columns} where false"
-    literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(folder)).replace("'", "''")
-    glob = f"{literal}/**/*.parquet"
+    literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(lake)).replace("'", "''")
+    glob = f"{literal}/{table.name}/**/*.parquet"
     names = ", ".join(f'"{f.name}"' for f in _columns(table))  # DuckDB has its own order, and other keys in the path
     types = ", ".join(f"'{name}': {_HIVE_TYPES[name]}" for name in table.by)
     options = f"hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true"

@@ -16,9 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.place import Place, named
 from pipelines.settings import Settings, load
 
-LakeOption = Annotated[Path | None, typer.Option("--lake", help="The lake to read; by default that of the settings.")]
+LakeOption = Annotated[
+    str | None,
+    typer.Option("--lake", help="The lake to read, a folder or s3://bucket/prefix; by default that of the settings."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 
 
@@ -34,9 +38,10 @@ class Context:
         """The settings; `more` are arguments of the command itself."""
         return load(Path(self.config) if self.config else None, (*self.arguments, *more))
 
-    def lake(self, lake: Path | None) -> Path:
-        """The lake that a reading command looks at."""
-        return lake or self.settings().lake_dir
+    def lake(self, lake: str | None) -> Place:
+        """The lake that a reading command looks at; the settings say how to get into a bucket."""
+        settings = self.settings()
+        return named(lake, settings.lake) if lake else settings.lake_place
 
 
 def context_of(context: typer.Context) -> Context:

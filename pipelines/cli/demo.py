@@ -29,7 +29,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the model, the cameras and the links.")] = 7,
     devices: Annotated[int, typer.Option(min=6, max=300, help="Cameras, on three sites.")] = 24,
     duration: Annotated[str, typer.Option(help="How long the cameras run, as 45s.")] = "45s",
-    lake: Annotated[Path | None, typer.Option(help="Where the tables go; must be empty.")] = None,
+    lake: Annotated[Path | None, typer.Option(help="Folder for the tables; must be empty.")] = None,
     broker: Annotated[str, typer.Option(help="auto, mosquitto or embedded.")] = "auto",
 ) -> None:
     """A fleet of cameras, a broker and the whole service, here and now; exit 1 if a row is missing or doubled."""
@@ -62,6 +62,8 @@ def _plan(seed: int, devices: int, duration: str, lake: Path | None, broker: str
     seconds = _duration(duration)
     if broker not in ("auto", "mosquitto", "embedded"):
         raise InputError(f"--broker {broker}: auto, mosquitto or embedded")
+    if str(lake).startswith("s3:"):
+        raise InputError(f"--lake {lake}: a demo writes to a folder")
     folder = Path("gleaner-data").resolve() / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     lake = (lake or folder / "lake").resolve()
     try:

@@ -225,11 +225,11 @@ def test_a_password_does_not_print_in_the_error_for_another_setting(folder: Path
 
 def test_folders_follow_the_data_folder_unless_they_are_named() -> None:
     found = load(arguments=["data_dir=/d"])
-    assert [found.log_dir, found.recovery_dir, found.staging_dir, found.lake_dir, found.models_dir] == [
+    assert [found.log_dir, found.recovery_dir, found.staging_dir, found.lake_place, found.models_dir] == [
         Path("/d") / name for name in ("log", "recovery", "staging", "lake", "models")
     ]
     moved = load(arguments=["data_dir=/d", "lake.path=/l", "models.path=/m"])
-    assert (moved.lake_dir, moved.models_dir) == (Path("/l"), Path("/m"))
+    assert (moved.lake_place, moved.models_dir) == (Path("/l"), Path("/m"))
 
 
 def test_settings_can_not_be_changed_once_they_are_read() -> None:
