@@ -18,3 +18,7 @@ class Backoff:
         ceiling = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2**self.attempt)
         self.attempt = min(self.attempt + 1, 16)
         return random.uniform(0, ceiling)
+
+    def reset(self) -> None:
+        """It was reached: begin with short times again."""
+        self.attempt = 0

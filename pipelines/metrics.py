@@ -10,14 +10,21 @@ from schemas.errors import SettingsError
 
 CONNECTED = Gauge("gleaner_connected", "1 while this process is connected to the broker")
 LOGGED = Counter("gleaner_logged_messages", "Messages on disk in the log")
+LOG_BYTES = Gauge("gleaner_log_bytes", "What the partitions of this process take on disk")
+LOG_FULL = Gauge("gleaner_log_full", "1 while nothing is taken from the broker, since the log has reached its quota")
+LOG_SKIPPED = Counter("gleaner_log_skipped_offsets", "Offsets of the log that are damaged and were skipped")
+SESSIONS_LOST = Counter("gleaner_sessions_lost", "Sessions that the broker has lost, with what it held")
 INFERENCES = Counter("gleaner_inferences", "Inferences that are new and sound")
 DUPLICATES = Counter("gleaner_duplicates", "Inferences that had been seen before")
+FORKS = Counter("gleaner_forks", "Inferences under numbers that others have, as after an outbox was restored")
 DEFERRED = Counter("gleaner_deferred", "Inferences too far out of order to be taken yet")
 REJECTS = Counter("gleaner_rejects", "Rows of rejects", ["reason"])
 GAPS = Counter("gleaner_gaps", "Gaps that devices declared")
 ALARMING = Gauge("gleaner_alarming", "1 while the newest window alarms", ["model", "site", "statistic"])
 SELECTIONS = Counter("gleaner_selections", "Selections by what became of them", ["status"])
 COMMITTED = Gauge("gleaner_committed_offset", "Offset up to which a partition is committed", ["partition"])
+STAGED = Gauge("gleaner_staged_bytes", "Bytes of rows on local disk that are not in the lake yet")
+STORE_AWAY = Gauge("gleaner_store_away", "1 while the lake's store takes no rows")
 FILES = Counter("gleaner_published_files", "Files published to the lake", ["table"])
 ACKS = Counter("gleaner_acks", "Acknowledgements sent to devices")
 
@@ -42,6 +49,7 @@ def counted(unique: Unique) -> Unique:
     """The batch itself, once what it holds is counted."""
     INFERENCES.inc(unique.inferences.num_rows)
     DUPLICATES.inc(unique.duplicates)
+    FORKS.inc(unique.forks)
     DEFERRED.inc(unique.deferred)
     GAPS.inc(unique.gaps.num_rows)
     for reason in unique.rejects["reason"].to_pylist():

@@ -1,6 +1,7 @@
 """Connecting to the broker: version, session, credentials, and what went wrong."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from pipelines.settings import Mqtt
+from pipelines.stop import Stop
 from schemas.errors import BrokerUnavailable, SettingsError
 
 KEEPALIVE_S: Final = 30
@@ -24,7 +26,9 @@ _VERSIONS: Final = {
 }
 
 
-def open_client(mqtt: Mqtt, client_id: str, *, manual_ack: bool = False, keep_session: bool = False) -> paho.Client:
+def open_client(
+    mqtt: Mqtt, client_id: str, *, manual_ack: bool = False, keep_session: bool = False, stop: Stop | None = None
+) -> paho.Client:
     """A client that is connected; its network loop is not started yet.
 
     Args:
@@ -32,14 +36,17 @@ def open_client(mqtt: Mqtt, client_id: str, *, manual_ack: bool = False, keep_se
         client_id: also the user name where none is set.
         manual_ack: whether received messages are acknowledged by hand.
         keep_session: whether the broker keeps subscriptions and queue while the client is away.
+        stop: breaks it off; only in the main thread, where signals are handled.
 
     Raises:
         BrokerUnavailable: nobody answers, or the answer was no.
+        Stopped: the stop was asked for.
     """
     why = ""
     for version in _VERSIONS[mqtt.protocol]:
         client = _client(mqtt, client_id, version, manual_ack, keep_session)
-        why = _handshake(client, mqtt, version, keep_session)
+        with stop.fragile() if stop is not None else nullcontext():
+            why = _handshake(client, mqtt, version, keep_session)
         if not why:
             return client
         _hang_up(client)

@@ -16,6 +16,7 @@ SHARDS = 256
 MAX_TOPIC_CHARS = 256
 _DEVICE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_SHARD = re.compile(r"gleaner/v1/([0-9a-f]{2})/")
 _TOPIC = re.compile(r"gleaner/v1/([0-9a-f]{2})/([^/]+)/(up|down)/([a-z]+)")
 
 
@@ -93,6 +94,10 @@ def parse_up(topic: str) -> Origin:
 
 
 def partition_of(topic: str, partitions: int) -> int:
-    """The log partition of a topic: its device's, or 0 where it names none."""
-    parts = topic.split("/", 5)
-    return shard_of(parts[3]) % partitions if len(parts) == 6 else 0
+    """The log partition of a topic: that of its shard, or 0 where it names none.
+
+    By what the topic says, even where the device belongs to another shard: so whoever
+    subscribes to the shards of a partition is sent nothing that another has to write.
+    """
+    found = _SHARD.match(topic)
+    return int(found[1], 16) % partitions if found else 0

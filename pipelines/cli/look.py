@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,17 +33,22 @@ _KINDS: dict[str, Any] = {
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """How far the dataflow is behind the log, partition by partition."""
+    """How far the lake is behind the log, partition by partition, and how much of its quota the log has used."""
     settings = context_of(context).settings()
-    committed = progress.read(settings.data_dir)
-    rows = []
-    for partition in range(partitions_of(settings.log_dir)):
-        reader = LogReader(settings.log_dir, partition)
-        end = reader.end()
-        reader.close()
-        done = committed.get(partition, 0)
-        rows.append((partition, end, done, max(0, end - done)))
-    print_rows(("partition", "logged", "committed", "behind"), rows, as_json)
+    published = progress.read(settings.data_dir)
+    partitions = range(partitions_of(settings.log_dir))
+    rows = [_state(settings.log_dir, partition, published.get(partition, 0)) for partition in partitions]
+    print_rows(("partition", "logged", "published", "behind", "oldest_s", "bytes"), rows, as_json)
+    used, most = sum(row[-1] for row in rows), settings.log.max_bytes
+    sys.stderr.write(f"the log takes {used:,} of {most:,} bytes ({used / most:.0%} of log.max_bytes)\n")
+
+
+def _state(folder: Path, partition: int, published: int) -> tuple[int, int, int, int, float | None, int]:
+    """What `status` tells of a partition; nothing is old where nothing waits."""
+    with closing(LogReader(folder, partition)) as reader:
+        end, waiting = reader.end(), reader.first(after=published)
+        age = round(max(0.0, time.time() - waiting[1] / 1e6), 1) if waiting else None
+        return partition, end, published, max(0, end - published), age, reader.used_bytes()
 
 
 def decode_command(

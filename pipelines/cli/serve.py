@@ -1,7 +1,6 @@
 """The services: `ingest`, `run`, and `up`, which is both."""
 
 import signal
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -14,7 +13,9 @@ from pipelines.ingest import ingest
 from pipelines.log import LogWriter
 from pipelines.mqtt import open_client
 from pipelines.run import run, stop_on_signals
+from pipelines.shards import share_of
 from pipelines.sources import Stopper
+from pipelines.stop import Stop
 
 
 def ingest_command(context: typer.Context) -> None:
@@ -49,7 +50,8 @@ def up_command(context: typer.Context) -> None:
     said = context_of(context)
     settings = said.settings()
     open_client(settings.mqtt, f"{settings.mqtt.client_id}-hello").disconnect()  # no broker is an error now, not a loop
-    LogWriter(settings.log_dir, settings.log.partitions).close()  # so that the dataflow finds one to read
+    share = share_of(settings.mqtt.shards, settings.log.partitions)
+    LogWriter(settings.log_dir, settings.log.partitions, share.partitions).close()  # the dataflow finds one to read
     stop = _stop_on_signals()
     services = [Service(said, "ingest"), Service(said, "run")]
     while not (stop.wait(0.2) or any(service.gave_up for service in services)):
@@ -60,11 +62,11 @@ def up_command(context: typer.Context) -> None:
     raise typer.Exit(2 if any(service.gave_up for service in services) else 0)
 
 
-def _stop_on_signals() -> Event:
-    """An event that Ctrl-C or SIGTERM sets."""
-    stop = Event()
+def _stop_on_signals() -> Stop:
+    """A stop that Ctrl-C or SIGTERM asks for."""
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.handle)
     return stop
 
 

@@ -1,10 +1,12 @@
 """A service of `gleaner up`: a child process that is started again when it dies."""
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Final
 
 import structlog
@@ -43,7 +45,8 @@ class Service:
         if self._process is not None and self._process.poll() is not None:
             self._ended(self._process.returncode, now)
         if self._process is None and now >= self._not_before and not self.gave_up:
-            self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=_die_with_parent)
+            die_too = partial(_die_with_parent, os.getpid())
+            self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=die_too)
             self._started = now
 
     def end(self) -> None:
@@ -63,8 +66,13 @@ class Service:
             log.warning("service ended", service=self._name, status=status, again_in_s=round(wait, 1))
 
 
-def _die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent dies; elsewhere nothing happens."""
+def _die_with_parent(parent: int) -> None:
+    """Ask Linux for SIGTERM when the parent dies; elsewhere nothing happens.
+
+    One that has died before is not told of: whoever has another parent by now ends at once.
+    """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(0)

@@ -4,7 +4,7 @@ from paho.mqtt.client import MQTTMessage
 
 from operators.decode import decode
 from operators.records import Records
-from pipelines.ingest import Group
+from pipelines.receiver import Group
 from schemas.errors import Reason
 from tests.factories import NOON
 

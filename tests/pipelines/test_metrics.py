@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from operators.decode import decode
-from operators.dedup import Streams, Unique, dedup
+from operators.dedup import Unique, dedup
+from operators.streams import Streams
 from pipelines import metrics
 from pipelines.settings import Metrics
 from schemas.envelope import seal
@@ -32,6 +33,7 @@ def test_rows_duplicates_gaps_and_rejects_are_counted() -> None:
         "gleaner_duplicates_total": 2.0,
         "gleaner_gaps_total": 1.0,
         "gleaner_deferred_total": 0.0,
+        "gleaner_forks_total": 0.0,
     }
     before = {name: value(name) for name in names}
     refused = value("gleaner_rejects_total", reason="crc_mismatch")

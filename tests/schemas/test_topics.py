@@ -52,10 +52,20 @@ def test_any_text_has_a_partition(text: str, partitions: int) -> None:
 
 
 @settings(deadline=None)
-@given(DEVICES, st.integers(1, 64), st.integers(0, 255))
-def test_all_topics_of_a_device_are_in_one_partition(device: str, partitions: int, lie: int) -> None:
-    topics = [up_topic(device, kind) for kind in Up] + [f"gleaner/v1/{lie:02x}/{device}/up/hello"]
+@given(DEVICES, st.integers(1, 64))
+def test_all_topics_of_a_device_are_in_one_partition(device: str, partitions: int) -> None:
+    topics = [up_topic(device, kind) for kind in Up]
     assert {partition_of(topic, partitions) for topic in topics} == {shard_of(device) % partitions}
+
+
+@settings(deadline=None)
+@given(DEVICES, st.integers(1, 64), st.integers(0, 255))
+def test_a_topic_with_a_wrong_shard_is_in_the_partition_of_whoever_receives_it(
+    device: str, partitions: int, lie: int
+) -> None:
+    assert partition_of(f"gleaner/v1/{lie:02x}/{device}/up/hello", partitions) == lie % partitions
+    for odd in (f"{lie:02X}g", f"{lie:x}0{lie:x}", "", "+", " 1", "\u0663\u0663"):
+        assert partition_of(f"gleaner/v1/{odd}/{device}/up/hello", partitions) == 0
 
 
 @settings(deadline=None)
