@@ -125,9 +125,8 @@ class Agent:
             told = log.warning if isinstance(error, UnusableOutput) or self.refused == 1 else log.debug
             told("%s: no inference of a sample: %s", self.device, error)
             return None
+        self._keep_sample(digest, sample, inference.margin)
         try:
-            # The raw sample first: what is accepted can be asked for.
-            self.ring.put(digest, RawSample(sample.data, sample.content_type), inference.margin)
             seq = self.outbox.append([record])[0]
         except StorageFailed as error:
             self.unstored += 1
@@ -147,11 +146,23 @@ class Agent:
             self._on_accepted(accepted)
         return accepted
 
+    def _keep_sample(self, digest: bytes, sample: Sample, margin: float) -> None:
+        """Keep the raw sample, before its inference is accepted: what is accepted can be asked for.
+
+        Without room for it, the inference is worth keeping all the same; the sample counts as evicted.
+        """
+        try:
+            self.ring.put(digest, RawSample(sample.data, sample.content_type), margin)
+        except StorageFailed as error:
+            log.warning("%s: a raw sample is not kept: %s", self.device, error)
+
     def step(self, timeout_s: float = _POLL_S) -> None:
         """Serve the link for about `timeout_s`: hear, greet, send, answer, report."""
         self.link.poll(timeout_s)
         if not self._uplink.connected:
             return
+        self.sender.on_routing(self.link.routing.heard, self.link.routing.lost)
+        self._hello_due |= self.sender.wants_hello()
         try:
             self._greet()
             self.sender.step()
@@ -218,6 +229,7 @@ class Agent:
         status.outbox_records, status.outbox_bytes = self.outbox.count(), self.outbox.used_bytes()
         status.ring_samples, status.ring_bytes = self.ring.count(), self.ring.used_bytes()
         status.refused_inferences = self.refused
+        status.unrouted_messages, status.outbox_restores = self.link.routing.unrouted, self.outbox.restores
         if self._uplink.publish(Up.STATUS, seal(status)):
             self._status_due = time.monotonic() + self._status_seconds
 

@@ -25,6 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_publisher.backoff import Backoff
+from edge_publisher.routing import Routing
 from edge_publisher.settings import BrokerSettings
 from edge_publisher.uplink import Downlink, TooLarge
 from schemas.envelope import MAX_PAYLOAD_BYTES
@@ -33,7 +34,6 @@ from schemas.topics import Down, Up, down_topic, up_topic
 CONTENT_TYPE: Final = "application/protobuf"
 _PACKET_OVERHEAD: Final = 256  # more than topic, properties and lengths of a PUBLISH of ours
 _CONNACK_TIMEOUT_S: Final = 5.0
-_NO_SUBSCRIBERS: Final = 16
 _OTHER: Final = {
     MQTTProtocolVersion.MQTTv5: MQTTProtocolVersion.MQTTv311,
     MQTTProtocolVersion.MQTTv311: MQTTProtocolVersion.MQTTv5,
@@ -55,6 +55,7 @@ class Link:
     Attributes:
         downlink: who hears what comes; set it before the first `poll`.
         wanted: False takes the link down and keeps it down.
+        routing: whether what is published reaches anybody.
         published_messages, published_bytes: PUBLISH payloads handed to the network, repeats included.
     """
 
@@ -67,6 +68,7 @@ class Link:
     ) -> None:
         self.downlink: Downlink | None = None
         self.wanted = True
+        self.routing = Routing(device)
         self.published_messages = 0
         self.published_bytes = 0
         self._device = device
@@ -180,6 +182,7 @@ class Link:
             return
         self._backoff.succeeded()
         self._connected = True
+        self.routing.connected()
         limit = getattr(properties, "MaximumPacketSize", None)
         most = MAX_PAYLOAD_BYTES if limit is None else limit - _PACKET_OVERHEAD
         self._max_payload_bytes = max(0, min(MAX_PAYLOAD_BYTES, most))
@@ -195,8 +198,8 @@ class Link:
 
     def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         topic, _ = self._under_way.pop(mid, ("", b""))
-        if topic and (code.is_failure or code.value == _NO_SUBSCRIBERS):
-            log.warning("%s: the broker does not pass on %s: %s", self._device, topic, code)
+        if topic:
+            self.routing.note(topic, code)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         kind = message.topic.rpartition("/")[2]

@@ -4,9 +4,14 @@
 this life of the agent, and nothing is freed for that. Only Gleaner's own
 acknowledgement frees. What it names as holes is sent again; where nothing is
 acknowledged for too long, the cursor goes back to the oldest record.
+
+A server that is away is left in peace: each silence is borne for longer than the one
+before, and what the broker has nobody to pass on to is not sent at all. A hello now and
+then, which costs little and is always answered, finds out when the server is back.
 """
 
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +28,7 @@ from schemas.wire import MAX_SEQ
 from schemas.wire_pb2 import Gap, Gaps
 
 _PATIENCE_DOUBLINGS = 5
+_HELLO_TIMEOUTS = 3  # of ack_timeout_s, in silence; up to twice that, so that a fleet does not greet at once
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +76,16 @@ class Sender:
         self._quiet_since = clock()
         self._doublings = 0
         self._told_gaps: Ranges = ()
+        self._heard = True
+        self._healed = 0
+        self._rewound_at = self._greeted_at = self._answered_at = clock()
+        self._lateness = 1.0
 
     def on_connected(self, session_present: bool) -> None:
         """A connection stands; a broker that forgot its session may have lost what it took."""
         self._told_gaps = ()
-        self._quiet_since = self._clock()
+        self._heard = True
+        self._quiet_since = self._greeted_at = self._clock()
         if not session_present:
             self._rewind("the broker has no session of ours")
 
@@ -85,11 +96,12 @@ class Sender:
             if ack.stream != self._outbox.stream:
                 return
             holes = joined((hole.first_seq, hole.last_seq) for hole in ack.holes)
-            freed = self._outbox.ack(ack.through, holes, ack.ahead)
+            freed = self._free(ack.through, holes, ack.ahead)
         except Rejected as error:
             log.warning("an acknowledgement is ignored: %s", error)
             return
         self.counts.acks += 1
+        self._answered_at = self._clock()
         self._doublings = 0  # whoever answers is not hammered by a repetition now and then
         self._told_gaps = without(self._told_gaps, [(0, ack.through)])
         if freed:
@@ -97,9 +109,36 @@ class Sender:
         not_yet = (self._sent, MAX_SEQ)  # these go out anyway
         self._holes = without(holes, [not_yet, *(pair for _, pair in self._lately())])
 
+    def on_routing(self, heard: bool, lost: int) -> None:
+        """What the broker says of our messages.
+
+        Args:
+            heard: whether the last one had a subscriber.
+            lost: how many had none, since the start.
+        """
+        self._heard = heard
+        if heard and lost > self._healed and self._clock() - self._rewound_at > self._settings.ack_timeout_s:
+            self._healed = lost
+            self._doublings = 0
+            self._rewind("the broker passes our messages on again")
+
+    def wants_hello(self) -> bool:
+        """Whether Gleaner should be greeted again; asked again, no more for a while."""
+        now = self._clock()
+        if self._heard:
+            since, timeouts = max(self._answered_at, self._greeted_at), _HELLO_TIMEOUTS
+        else:
+            since, timeouts = self._greeted_at, 1
+        silent = now - since > timeouts * self._settings.ack_timeout_s * self._lateness
+        if not silent or (self._heard and not self._waits()):
+            return False
+        self._greeted_at = now
+        self._lateness = random.uniform(1.0, 2.0)
+        return True
+
     def step(self) -> None:
-        """Publish what is due, as far as the link takes it."""
-        if not self._uplink.connected:
+        """Publish what is due, as far as the link takes it and somebody is there for it."""
+        if not self._uplink.connected or not self._heard:
             return
         self._mind_silence()
         self._declare_gaps()
@@ -162,6 +201,7 @@ class Sender:
             return self._give_up(batch, "unreadable")
         if not self._uplink.publish(Up.INFERENCES, payload):
             return None
+        self._outbox.note_sent(batch[-1].seq)
         self.counts.batches += 1
         self.counts.resent_batches += batch[0].seq < self._ever_sent
         self._ever_sent = max(self._ever_sent, batch[-1].seq + 1)
@@ -186,6 +226,7 @@ class Sender:
             said.device_time = gap.device_time_us
             message.gaps.append(said)
         if self._uplink.publish(Up.GAPS, seal(message)):
+            self._outbox.note_sent(news[-1].last_seq)
             self._told_gaps = joined([*self._told_gaps, *((gap.first_seq, gap.last_seq) for gap in news)])
 
     def _mind_silence(self) -> None:
@@ -194,12 +235,26 @@ class Sender:
         The patience doubles while no acknowledgement comes at all, so that a server
         in trouble is left in peace.
         """
-        oldest = self._outbox.first_seq()
-        waits = (oldest is not None and oldest < self._sent) or (bool(self._told_gaps) and self._outbox.has_gaps())
         patience_s = self._settings.ack_timeout_s * 2**self._doublings
-        if waits and self._clock() - self._quiet_since > patience_s:
+        if self._waits() and self._clock() - self._quiet_since > patience_s:
             self._doublings = min(self._doublings + 1, _PATIENCE_DOUBLINGS)
             self._rewind(f"nothing was acknowledged for {patience_s:.0f} s")
+
+    def _waits(self) -> bool:
+        """Whether something was sent that is not acknowledged."""
+        oldest = self._outbox.first_seq()
+        return (oldest is not None and oldest < self._sent) or (bool(self._told_gaps) and self._outbox.has_gaps())
+
+    def _free(self, through: int, holes: Ranges, ahead: int) -> int:
+        before = self._outbox.restores, self._outbox.renumbered
+        freed = self._outbox.ack(through, holes, ahead)
+        if self._outbox.restores > before[0]:
+            log.error(
+                "Gleaner has numbers that this outbox never gave: it is an old copy, as of a backup; %d records of "
+                "its own get new numbers. Never restore an outbox: delete its folder, and it starts a new stream",
+                self._outbox.renumbered - before[1],
+            )
+        return freed
 
     def _rewind(self, why: str) -> None:
         if self._sent:
@@ -207,7 +262,7 @@ class Sender:
             self.counts.rewinds += 1
         self._sent = 0
         self._told_gaps = ()
-        self._quiet_since = self._clock()
+        self._quiet_since = self._rewound_at = self._clock()
 
     def _lately(self) -> list[tuple[float, Range]]:
         """Holes filled so short a time ago that the answer may not know it."""

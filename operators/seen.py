@@ -56,9 +56,16 @@ def admit(seen: Seen, first: int, last: int) -> tuple[Seen, Ranges]:
     return Seen(through, ahead), new
 
 
-def knows(seen: Seen, first: int, last: int) -> int:
-    """How many of `first … last` have arrived before."""
-    return last - first + 1 - sum(b - a + 1 for a, b in _missing(seen, first, last))
+def arrived(seen: Seen, first: int, last: int) -> Ranges:
+    """The parts of `first … last` that have arrived.
+
+    Example:
+        >>> arrived(Seen(4, ((7, 9),)), 3, 8)
+        ((3, 4), (7, 8))
+    """
+    ranges = ((0, seen.through), *seen.ahead)
+    clipped = ((max(first, begin), min(last, end)) for begin, end in ranges)
+    return tuple(pair for pair in clipped if pair[0] <= pair[1])
 
 
 def _missing(seen: Seen, first: int, last: int) -> Ranges:

@@ -16,15 +16,20 @@ from operators.budget import Spent
 from operators.candidates import Candidate, Candidates
 from operators.decode import Receipt
 from operators.drift import Finding
+from operators.forks import Prints
 from operators.requests import Heard, Request
 from operators.rounds import Rounds
 from operators.seen import Seen
 from operators.select import Chosen, Selection
+from operators.streams import Device, Stream
 from operators.watch import Policy, Verdict, Watched
 from operators.windows import Panes, References, fitting
 
 _KEPT: Final = (
     Seen,
+    Prints,
+    Stream,
+    Device,
     Candidate,
     Candidates,
     Selection,
@@ -112,9 +117,9 @@ def _is_marked(value: tuple[Any, ...]) -> bool:
 
 
 def keep_streams() -> Keep:
-    """Device → stream → `Seen`, for `dedup`."""
+    """What is known of each device's streams, for `dedup`."""
 
-    def load(state: Any) -> dict[str, dict[str, Seen]]:
+    def load(state: Any) -> dict[str, Device]:
         return state or {}
 
     return Keep(load, lambda state: state)

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     TOO_MANY_STREAMS = "too_many_streams"
     UNASKED = "unasked"
     DIGEST_MISMATCH = "digest_mismatch"
+    FORK = "fork"
 
 
 class GleanerError(Exception):

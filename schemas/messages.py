@@ -68,6 +68,8 @@ def read_status(payload: bytes, max_bytes: int = MAX_PAYLOAD_BYTES) -> Status:
         message.ring_samples,
         message.ring_bytes,
         message.refused_inferences,
+        message.unrouted_messages,
+        message.outbox_restores,
     ):
         _check_seq(count)
     return message

@@ -31,12 +31,15 @@ class Table:
         schema: columns as the dataflow carries them, `model` and `date` among them.
         by: the columns that become Hive keys in the path, in order.
         sort: columns that order the rows inside a file.
+        key: the columns that tell a row from every other: no two rows that came from one log agree in
+            all of them, where null equals null.
     """
 
     name: str
     schema: pa.Schema
     by: tuple[str, ...]
     sort: tuple[str, ...]
+    key: tuple[str, ...]
 
     @property
     def file_schema(self) -> pa.Schema:
@@ -46,10 +49,12 @@ class Table:
         return pa.schema(plain, metadata={"gleaner.schema": str(SCHEMA_VERSION), "gleaner.table": self.name})
 
 
-def _table(name: str, columns: list[tuple[str, pa.DataType]], sort: tuple[str, ...], by_model: bool) -> Table:
-    keys = ("model", "date") if by_model else ("date",)
+def _table(
+    name: str, columns: list[tuple[str, pa.DataType]], *, sort: tuple[str, ...], key: tuple[str, ...], by_model: bool
+) -> Table:
+    by = ("model", "date") if by_model else ("date",)
     schema = pa.schema([("date", pa.date32()), *([("model", _WORD)] if by_model else []), *columns])
-    return Table(name, schema, keys, sort)
+    return Table(name, schema, by, sort, key)
 
 
 INFERENCES: Final = _table(
@@ -72,7 +77,8 @@ INFERENCES: Final = _table(
         ("latency_us", pa.uint32()),
         *_ORIGIN,
     ],
-    ("device", "time"),
+    sort=("device", "time"),
+    key=("log_partition", "log_offset", "stream", "seq"),
     by_model=True,
 )
 
@@ -89,7 +95,8 @@ REJECTS: Final = _table(
         ("payload", pa.binary()),
         *_ORIGIN,
     ],
-    ("received",),
+    sort=("received",),
+    key=("log_partition", "log_offset", "reason", "first_seq"),
     by_model=False,
 )
 
@@ -104,7 +111,8 @@ GAPS: Final = _table(
         ("device_time", _TIME),
         *_ORIGIN,
     ],
-    ("device", "first_seq"),
+    sort=("device", "first_seq"),
+    key=("log_partition", "log_offset", "stream", "first_seq"),
     by_model=False,
 )
 
@@ -126,9 +134,12 @@ DEVICES: Final = _table(
         ("ring_samples", pa.int64()),
         ("ring_bytes", pa.int64()),
         ("refused_inferences", pa.int64()),
+        ("unrouted_messages", pa.int64()),
+        ("outbox_restores", pa.int64()),
         *_ORIGIN,
     ],
-    ("device", "received"),
+    sort=("device", "received"),
+    key=("log_partition", "log_offset"),
     by_model=False,
 )
 
@@ -143,7 +154,8 @@ FEEDBACK: Final = _table(
         ("device_time", _TIME),
         *_ORIGIN,
     ],
-    ("device", "received"),
+    sort=("device", "received"),
+    key=("log_partition", "log_offset"),
     by_model=False,
 )
 
@@ -162,7 +174,8 @@ DRIFT: Final = _table(
         ("exceeds", pa.bool_()),
         ("alarming", pa.bool_()),
     ],
-    ("site", "statistic", "window_start"),
+    sort=("site", "statistic", "window_start"),
+    key=("model", "model_version", "site", "statistic", "window_start", "revision"),
     by_model=True,
 )
 
@@ -184,7 +197,8 @@ SELECTIONS: Final = _table(
         ("sample_bytes", pa.int64()),
         ("changed", _TIME),
     ],
-    ("device", "changed"),
+    sort=("device", "changed"),
+    key=("request_id", "status"),
     by_model=True,
 )
 
@@ -203,7 +217,8 @@ SAMPLES: Final = _table(
         ("sample", pa.binary()),
         *_ORIGIN,
     ],
-    ("device", "seq"),
+    sort=("device", "seq"),
+    key=("request_id",),
     by_model=True,
 )
 

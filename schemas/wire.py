@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from schemas import topics
 from schemas.embedding import CODECS, MAX_DIMS, Codec
-from schemas.envelope import MAX_PAYLOAD_BYTES, SCHEMA, check_schema, parse, seal
+from schemas.envelope import MAX_PAYLOAD_BYTES, SCHEMA, check_crc, check_schema, parse, seal
 from schemas.errors import Reason, Rejected
+from schemas.head import Span, read_head, span_of
 from schemas.wire_pb2 import Inferences
 
 STREAM_BYTES: Final = 16
@@ -98,15 +99,6 @@ class Columns:
     sample_digest: bytes
     sample_bytes: NDArray[np.uint32]
     latency_us: NDArray[np.uint32]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The records that a message holds, where that much of it could be read."""
-
-    stream: bytes
-    first_seq: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +192,7 @@ def decode(payloads: Sequence[bytes], limits: Limits = Limits()) -> Decoded:
             check_schema(message)
             header = _check(message, limits)
         except Rejected as error:
-            refused.append(Refused(place, error, _span(message) if message else None))
+            refused.append(Refused(place, error, _span(message, payload, error)))
             continue
         places.append(place)
         headers.append(header)
@@ -208,12 +200,17 @@ def decode(payloads: Sequence[bytes], limits: Limits = Limits()) -> Decoded:
     return Decoded(tuple(places), tuple(headers), _join(messages), tuple(refused))
 
 
-def _span(message: Inferences) -> Span | None:
-    """The records of a message that could be parsed, whatever else is wrong with it."""
-    good = len(message.stream) == STREAM_BYTES and 1 <= message.count <= MAX_ROWS
-    if not good or message.first_seq > MAX_SEQ - message.count:
+def _span(message: Inferences | None, payload: bytes, error: Rejected) -> Span | None:
+    """The records of a message whose bytes are those that were sent, whatever else is wrong with it."""
+    if message is not None:
+        return span_of(message.stream, message.first_seq, message.count, len(payload))
+    if error.reason is not Reason.OVERSIZE or payload[:1] == b"{":
         return None
-    return Span(message.stream, message.first_seq, message.count)
+    try:
+        check_crc(payload)
+    except Rejected:
+        return None
+    return read_head(payload)
 
 
 def _join(messages: Sequence[Inferences]) -> Columns:

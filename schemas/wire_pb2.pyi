@@ -135,7 +135,7 @@ class Hello(_message.Message):
     def __init__(self, schema: _Optional[int] = ..., stream: _Optional[bytes] = ..., next_seq: _Optional[int] = ..., device_time: _Optional[int] = ..., site: _Optional[str] = ..., hardware: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., crc: _Optional[int] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("schema", "stream", "next_seq", "device_time", "outbox_records", "outbox_bytes", "ring_samples", "ring_bytes", "refused_inferences", "crc")
+    __slots__ = ("schema", "stream", "next_seq", "device_time", "outbox_records", "outbox_bytes", "ring_samples", "ring_bytes", "refused_inferences", "unrouted_messages", "outbox_restores", "crc")
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -145,6 +145,8 @@ class Status(_message.Message):
     RING_SAMPLES_FIELD_NUMBER: _ClassVar[int]
     RING_BYTES_FIELD_NUMBER: _ClassVar[int]
     REFUSED_INFERENCES_FIELD_NUMBER: _ClassVar[int]
+    UNROUTED_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_RESTORES_FIELD_NUMBER: _ClassVar[int]
     CRC_FIELD_NUMBER: _ClassVar[int]
     schema: int
     stream: bytes
@@ -155,8 +157,10 @@ class Status(_message.Message):
     ring_samples: int
     ring_bytes: int
     refused_inferences: int
+    unrouted_messages: int
+    outbox_restores: int
     crc: int
-    def __init__(self, schema: _Optional[int] = ..., stream: _Optional[bytes] = ..., next_seq: _Optional[int] = ..., device_time: _Optional[int] = ..., outbox_records: _Optional[int] = ..., outbox_bytes: _Optional[int] = ..., ring_samples: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., refused_inferences: _Optional[int] = ..., crc: _Optional[int] = ...) -> None: ...
+    def __init__(self, schema: _Optional[int] = ..., stream: _Optional[bytes] = ..., next_seq: _Optional[int] = ..., device_time: _Optional[int] = ..., outbox_records: _Optional[int] = ..., outbox_bytes: _Optional[int] = ..., ring_samples: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., refused_inferences: _Optional[int] = ..., unrouted_messages: _Optional[int] = ..., outbox_restores: _Optional[int] = ..., crc: _Optional[int] = ...) -> None: ...
 
 class Feedback(_message.Message):
     __slots__ = ("schema", "stream", "seq", "kind", "class_id", "device_time", "crc")

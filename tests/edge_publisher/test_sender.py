@@ -1,5 +1,6 @@
 """The flow against a network and a server played in memory, by a clock that the test turns."""
 
+import itertools
 import random
 import tempfile
 from contextlib import closing
@@ -229,3 +230,63 @@ def test_damage_in_one_record_does_not_block_the_others(tmp_path: Path) -> None:
     world.sender.step()
     assert world.network.gaps == set(range(4, 8))
     world.outbox.close()
+
+
+def test_what_nobody_subscribes_to_is_not_sent_but_greeted_for_until_somebody_does(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(8)
+    world.sender.step()
+    world.sender.on_routing(heard=False, lost=2)
+    sent = len(world.network.batches)
+    greeted = []
+    for _ in range(600):
+        world.now += 0.5
+        world.sender.on_routing(heard=False, lost=2 + len(greeted))
+        if world.sender.wants_hello():
+            greeted.append(world.now)
+        world.sender.step()
+    assert len(world.network.batches) == sent
+    waits = [after - before for before, after in itertools.pairwise(greeted)]
+    assert all(SETTINGS.ack_timeout_s <= wait <= 2 * SETTINGS.ack_timeout_s + 1 for wait in waits)
+    world.sender.on_routing(heard=True, lost=2 + len(greeted))
+    world.sender.step()
+    assert world.network.batches[sent:] == [range(4), range(4, 8)]
+    world.close()
+
+
+def test_a_broker_that_says_no_now_and_then_does_not_make_it_send_all_again_each_time(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(8)
+    world.now += 20
+    for lost in range(1, 100):
+        world.now += 0.1
+        world.sender.on_routing(heard=True, lost=lost)
+        world.sender.step()
+    assert len(world.network.batches) <= 2 * 2
+    world.close()
+
+
+def test_in_silence_it_greets_and_the_answer_makes_it_send_at_once_what_is_missing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.append(8)
+    world.sender.step()
+    greeted = 0
+    while world.now < 1000 + 400:
+        world.now += 0.5
+        world.sender.step()
+        greeted += world.sender.wants_hello()
+    assert 400 / 60 - 1 <= greeted <= 400 / 30
+    sent = len(world.network.batches)
+    world.ack(set())  # the server is back, and knows nothing
+    world.sender.step()
+    assert world.network.batches[sent:] == [range(4), range(4, 8)]
+    world.close()
+
+
+def test_who_waits_for_nothing_does_not_greet(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for _ in range(500):
+        world.now += 1
+        world.sender.step()
+        assert not world.sender.wants_hello()
+    world.close()

@@ -243,3 +243,23 @@ def test_no_broker_is_said_in_clear_words(caplog: pytest.LogCaptureFixture) -> N
     assert f"no broker at 127.0.0.1:{port}" in caplog.text
     assert not link.connected
     assert not link.publish(Up.STATUS, b"")
+
+
+def test_without_a_subscriber_it_says_so_once_and_sends_all_when_there_is_one(
+    mosquitto: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sending = replace(QUICK, ack_timeout_s=0.2)
+    with caplog.at_level(logging.INFO), agent_on(mosquitto.port, tmp_path / "a", sending=sending) as agent:
+        for sample in frames(12):
+            agent.observe(sample)
+        until(lambda: agent.link.routing.unrouted > 3)
+        batches = agent.sender.counts.batches
+        until(lambda: agent.link.routing.unrouted > 6)  # hellos: the records wait
+        assert agent.sender.counts.batches == batches
+        with receiver_on(mosquitto.port) as receiver:
+            until(lambda: set(receiver.seen()) == set(range(12)))
+            receiver.ack("cam-1", agent.outbox.stream, through=11)
+            until(agent.sender.is_drained)
+    told = [record.message for record in caplog.records if "does not pass on" in record.message]
+    assert len(told) == len(set(told)) > 0
+    assert "passes on gleaner/v1/" in caplog.text

@@ -1,5 +1,6 @@
 """Dedup: each record has one fate, the first that the log tells, however it is resent, reordered or cut."""
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.decode import decode
-from operators.dedup import MAX_KEPT_PAYLOAD, MAX_STREAMS, Streams, Unique, dedup
+from operators.dedup import MAX_KEPT_PAYLOAD, Unique, dedup
 from operators.records import Records
 from operators.seen import MAX_HOLES, Seen
+from operators.streams import MAX_STREAMS, MAX_WORDS, Device, Streams
 from operators.validate import ModelShape
 from schemas.embedding import Codec
 from schemas.envelope import seal
 from schemas.errors import Reason
 from schemas.messages import read_sample
 from schemas.topics import Up, up_topic
-from schemas.wire import MAX_SEQ
+from schemas.wire import MAX_SEQ, Limits
 from schemas.wire_pb2 import Feedback, Gap, Gaps, Hello, Inferences, Sample, Status
 from tests.factories import LABELS, NOON, STREAM, Message, header, inferences, log, payload
 
@@ -47,11 +49,13 @@ class Claim:
 
 
 def rows(device: str, stream: bytes, first: int, kinds: Sequence[str]) -> Claim:
-    """A message of inferences, each row good or faulty in its own way."""
+    """A message of inferences, each row good or faulty in its own way; a number always has the same content."""
     of = header(stream=stream, first_seq=first, count=len(kinds))
     scores = np.array([[np.nan if kind == "not_finite" else 0.5, 0.2] for kind in kinds], np.float32)
     classes = np.array([[LABELS if kind == "unknown_class" else 1, 2] for kind in kinds], np.uint16)
-    sealed = payload(of, first, scores=scores.ravel(), class_ids=classes.ravel())
+    digests = b"".join(hashlib.sha256(str(first + place).encode()).digest() for place in range(len(kinds)))
+    same = {"sample_digest": digests, "device_time_delta_us": np.zeros(len(kinds), np.int32)}
+    sealed = payload(of, first, scores=scores.ravel(), class_ids=classes.ravel(), **same)
     return Claim(device, stream, first, tuple(kinds), sealed)
 
 
@@ -102,6 +106,10 @@ def told(all_unique: Sequence[Unique]) -> list[tuple[Record, tuple[str, int]]]:
     return found
 
 
+def seen_of(device: Device) -> dict[str, Seen]:
+    return {name: stream.seen for name, stream in device.streams.items()}
+
+
 def run(claims: Sequence[Claim], cuts: Sequence[int] = ()) -> tuple[list[Unique], Streams]:
     streams: Streams = {}
     edges = [0, *sorted({min(cut, len(claims)) for cut in cuts}), len(claims)]
@@ -120,9 +128,9 @@ def test_each_record_has_exactly_one_fate(claims: list[Claim], data: st.DataObje
     assert dict(found) == wanted(order)
     sent = sum(len(claim.fates) for claim in order)
     assert sum(unique.duplicates for unique in all_unique) == sent - len(found)
-    assert sum(unique.deferred for unique in all_unique) == 0
+    assert sum(unique.deferred + unique.forks for unique in all_unique) == 0
     for device, known in streams.items():
-        for stream, seen in known.items():
+        for stream, seen in seen_of(known).items():
             taken = set(range(seen.through + 1)) | {n for a, b in seen.ahead for n in range(a, b + 1)}
             assert taken == {seq for d, s, seq in dict(found) if (d, s) == (device, stream)}
 
@@ -161,7 +169,7 @@ def test_a_stream_in_pieces_is_whole_once_the_device_has_resent_what_was_not_ack
         if not missing:
             break
     assert sorted(found) == list(range(400))
-    assert streams["cam-1"] == {STREAM.hex(): Seen(399)}
+    assert seen_of(streams["cam-1"]) == {STREAM.hex(): Seen(399)}
 
 
 def test_rows_that_make_no_sense_become_rejects_without_their_neighbours() -> None:
@@ -222,7 +230,7 @@ def test_a_device_with_too_many_streams_is_told_apart_and_its_known_ones_go_on()
     unique = dedup(streams, decode(log([*streams_of(MAX_STREAMS + 2), *streams_of(1, "cam-2")]), KNOWN))
     assert unique.inferences.num_rows == MAX_STREAMS + 1
     assert unique.rejects["reason"].to_pylist() == [str(Reason.TOO_MANY_STREAMS)] * 2
-    assert {device: len(known) for device, known in streams.items()} == {"cam-1": MAX_STREAMS, "cam-2": 1}
+    assert {device: len(known.streams) for device, known in streams.items()} == {"cam-1": MAX_STREAMS, "cam-2": 1}
     known = bytes(16)
     more = dedup(streams, decode(log([inferences(stream=known, first_seq=1, count=2)]), KNOWN))
     assert more.inferences.num_rows == 2
@@ -271,3 +279,31 @@ def test_a_message_is_its_topics_whatever_it_says() -> None:
         payloads=[payload(header(site="cam-1"))],
     )
     assert set(dedup({}, decode(records, KNOWN)).inferences["device"].to_pylist()) == {"cam-7"}
+
+
+def test_a_message_too_large_to_be_read_settles_its_records_once_and_is_kept() -> None:
+    large = inferences(first_seq=0, count=40)
+    streams: Streams = {}
+    small = Limits(payload_bytes=1024)
+    first, again = (dedup(streams, decode(log([large], place), KNOWN, small)) for place in range(2))
+    (row,) = first.rejects.to_pylist()
+    assert (row["reason"], row["first_seq"], row["last_seq"], row["payload"]) == ("oversize", 0, 39, large[2])
+    assert first.acks["cam-1", STREAM.hex()] == Seen(39)
+    assert (again.rejects.num_rows, again.duplicates) == (0, 40)
+
+
+def test_a_word_of_feedback_that_comes_again_is_one_row() -> None:
+    def word(**changes: Any) -> Message:
+        said = {"schema": 1, "stream": STREAM, "seq": 3, "kind": "corrected", "class_id": 8, "device_time": NOON}
+        return "cam-1", Up.FEEDBACK, seal(Feedback(**said | changes))
+
+    streams: Streams = {}
+    messages = [word(), word(), word(seq=4), word(kind="confirmed"), word(class_id=7), word(device_time=NOON + 1)]
+    assert dedup(streams, decode(log(messages), KNOWN)).feedback.num_rows == 5
+    assert dedup(streams, decode(log(messages), KNOWN)).feedback.num_rows == 0
+    other = ("cam-2", Up.FEEDBACK, messages[0][2])
+    assert dedup(streams, decode(log([other]), KNOWN)).feedback.num_rows == 1
+    many = [word(seq=100 + place) for place in range(MAX_WORDS)]
+    dedup(streams, decode(log(many), KNOWN))
+    assert len(streams["cam-1"].words) == MAX_WORDS
+    assert dedup(streams, decode(log([messages[0]]), KNOWN)).feedback.num_rows == 1

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.seen import MAX_HOLES, Ranges, Seen, admit, knows
+from operators.seen import MAX_HOLES, Ranges, Seen, admit, arrived
 from schemas.wire import MAX_SEQ
 
 RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)), max_size=40).map(
@@ -22,15 +22,15 @@ def everything(seen: Seen) -> set[int]:
 @settings(deadline=None, max_examples=300)
 @given(RANGES)
 def test_new_is_exactly_what_had_not_arrived(arrivals: list[tuple[int, int]]) -> None:
-    seen, arrived = Seen(), set[int]()
+    seen, before = Seen(), set[int]()
     for first, last in arrivals:
         wanted = numbers(((first, last),))
-        assert knows(seen, first, last) == len(wanted & arrived)
+        assert numbers(arrived(seen, first, last)) == wanted & before
         seen, new = admit(seen, first, last)
-        assert numbers(new) == wanted - arrived
+        assert numbers(new) == wanted - before
         assert sum(b - a + 1 for a, b in new) == len(numbers(new))
-        arrived |= wanted
-        assert everything(seen) == arrived
+        before |= wanted
+        assert everything(seen) == before
 
 
 @settings(deadline=None, max_examples=300)
@@ -68,7 +68,7 @@ def full() -> Seen:
 def test_one_hole_too_many_takes_nothing() -> None:
     beyond = 2 * MAX_HOLES + 1
     assert admit(full(), beyond, beyond) == (full(), ())
-    assert knows(full(), beyond, beyond) == 0
+    assert arrived(full(), beyond, beyond) == ()
 
 
 def test_a_full_state_still_grows_where_it_needs_no_new_hole() -> None:
@@ -102,10 +102,11 @@ def test_a_range_of_any_length_costs_no_more() -> None:
     seen, new = admit(Seen(), 5, MAX_SEQ - 1)
     assert (seen, new) == (Seen(-1, ((5, MAX_SEQ - 1),)), ((5, MAX_SEQ - 1),))
     assert admit(seen, 0, MAX_SEQ - 1) == (Seen(MAX_SEQ - 1), ((0, 4),))
-    assert knows(seen, 0, MAX_SEQ - 1) == MAX_SEQ - 5
+    assert arrived(seen, 0, MAX_SEQ - 1) == ((5, MAX_SEQ - 1),)
 
 
 def test_examples_of_the_docstring() -> None:
     assert admit(Seen(through=4), 3, 9) == (Seen(through=9), ((5, 9),))
     assert admit(Seen(through=4), 8, 9) == (Seen(through=4, ahead=((8, 9),)), ((8, 9),))
     assert Seen(through=4, ahead=((8, 9),)).holes == ((5, 7),)
+    assert arrived(Seen(4, ((7, 9),)), 3, 8) == ((3, 4), (7, 8))

@@ -55,6 +55,7 @@ def test_reasons_are_words_for_ever() -> None:
         "crc_mismatch",
         "digest_mismatch",
         "embedding_mismatch",
+        "fork",
         "malformed",
         "not_finite",
         "out_of_range",

@@ -11,7 +11,7 @@ tables = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 
 @tables
 def test_keys_and_order_are_columns(table: Table) -> None:
-    assert {*table.by, *table.sort} <= set(table.schema.names)
+    assert {*table.by, *table.sort, *table.key} <= set(table.schema.names)
     assert table.by[-1] == "date"
 
 
