@@ -28,7 +28,7 @@ def fill(folder: Path, messages: int, per_message: int, seed: int, partitions: i
     rng = np.random.default_rng(seed)
     size, group = 0, []
     with LogWriter(folder, partitions) as log:
-        for number, (topic, payload) in enumerate(_messages(rng, messages, per_message)):
+        for number, (topic, payload) in enumerate(messages_of(rng, messages, per_message)):
             size += len(payload)
             group.append(Message(topic, payload))
             if len(group) == _GROUP or number == messages - 1:
@@ -69,7 +69,8 @@ def write_bundle(folder: Path, seed: int) -> None:
     bundle.write(folder, manifest, {bundle.MODEL: b"not opened", bundle.REFERENCE: to_parquet_bytes(reference)})
 
 
-def _messages(rng: np.random.Generator, messages: int, rows: int) -> Iterator[tuple[str, bytes]]:
+def messages_of(rng: np.random.Generator, messages: int, rows: int) -> Iterator[tuple[str, bytes]]:
+    """Topics and payloads of so many messages, of all devices in turn."""
     next_seq = dict.fromkeys(range(DEVICES), 0)
     for number in range(messages):
         device = number % DEVICES

@@ -14,8 +14,9 @@ from operators.windows import count_rows
 from pipelines.gleaning import Plan
 from pipelines.lake import Lake
 from pipelines.log import LogReader
-from pipelines.run import load_bundles, plan_of
+from pipelines.planning import load_bundles, plan_of
 from pipelines.settings import load
+from pipelines.store import open_store
 
 T = TypeVar("T")
 _FILE_ROWS = 200_000
@@ -33,7 +34,7 @@ def stage_seconds(folder: Path, partitions: int) -> tuple[dict[str, float], int]
         seconds[stage] = seconds.get(stage, 0.0) + time.process_time() - began
         return done
 
-    lake = Lake(folder / "stages-lake", folder / "stages-staging")
+    lake = Lake(open_store(folder / "stages-lake"), folder / "stages-staging")
     rows, waiting, seq = 0, [], 0
     for batch in _unique(LogReader(folder / "log", 0), plan, timed):
         rows += batch.num_rows

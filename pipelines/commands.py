@@ -6,7 +6,7 @@ resends, a request when its time comes. So sending never waits and never fails.
 
 import threading
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import paho.mqtt.client as paho
 import structlog
@@ -24,6 +24,7 @@ from schemas.topics import Down, down_topic
 from schemas.wire_pb2 import Ack, Hole, Requests
 from schemas.wire_pb2 import Request as WireRequest
 
+_GOODBYE_S: Final = 1.0
 log = structlog.get_logger()
 
 
@@ -53,7 +54,7 @@ class MqttCommands:
         check(mqtt)
         self._mqtt = mqtt
         self._client: paho.Client | None = None
-        self._stop = threading.Event()
+        self._stop, self._gone = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._connect, name="commands", daemon=True)
         self._thread.start()
 
@@ -64,12 +65,13 @@ class MqttCommands:
             client.publish(topic, payload, qos=1)
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect; a broker that does not answer is not waited for, and its thread ends with the process."""
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_GOODBYE_S)
         if self._client is not None:
-            self._client.disconnect()
-            self._client.loop_stop()
+            self._gone.clear()
+            if self._client.disconnect() == paho.MQTT_ERR_SUCCESS and self._gone.wait(_GOODBYE_S):
+                self._client.loop_stop()
 
     def _connect(self) -> None:
         backoff = Backoff()
@@ -82,11 +84,15 @@ class MqttCommands:
                 continue
             client.reconnect_delay_set(1, 30)
             client.on_connect = lambda *_: metrics.CONNECTED.set(1)
-            client.on_disconnect = lambda *_: metrics.CONNECTED.set(0)
+            client.on_disconnect = self._on_disconnect
             client.loop_start()
             self._client = client
             metrics.CONNECTED.set(1)
             return
+
+    def _on_disconnect(self, *_: object) -> None:
+        metrics.CONNECTED.set(0)
+        self._gone.set()
 
 
 def send_acks(commands: Commands, acks: Iterable[tuple[tuple[str, str], Seen]]) -> None:

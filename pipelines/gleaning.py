@@ -24,8 +24,8 @@ from bytewax.dataflow import Dataflow
 
 from operators.budget import BURST, HOUR_US, Budget
 from operators.candidates import Candidates, find_candidates, merge
-from operators.decode import Clock, decode
-from operators.dedup import Unique, dedup
+from operators.decode import Clock, Decoded, decode
+from operators.dedup import Unique, dedup, seeded
 from operators.requests import Patience
 from operators.rounds import Part, Rounds
 from operators.select import Chosen, Decided, Selection, select
@@ -35,6 +35,7 @@ from operators.watch import Policy, Watched, watch
 from operators.windows import Panes, References, add_panes, count_rows, fitting
 from pipelines import metrics
 from pipelines.requesting import Requesting, request
+from pipelines.seeds import Seeds
 from pipelines.sinks import Delivery, LakeSink, RequestSink
 from pipelines.sources import LogSource
 from pipelines.states import Keep, keep_rounds, keep_streams, keep_watched, stateful
@@ -84,12 +85,20 @@ class Plan:
         return 2 * math.ceil(self.budget.labels * min(1.0, share))
 
 
-def build(plan: Plan, source: LogSource, lake: LakeSink, requests: RequestSink) -> Dataflow:
-    """The dataflow, ready to run."""
+def build(plan: Plan, source: LogSource, lake: LakeSink, requests: RequestSink, seeds: Seeds) -> Dataflow:
+    """The dataflow, ready to run.
+
+    Args:
+        plan: all that it decides by.
+        source: the log.
+        lake: where rows go.
+        requests: where questions go.
+        seeds: what dedup knows at its first start.
+    """
     flow = Dataflow("gleaner")
     records = op.input("log", flow, source)
     decoded = op.map_value("decode", records, lambda r: decode(r, plan.shapes, plan.limits, plan.clock))
-    unique = op.map_value("count", stateful("dedup", decoded, _dedup, keep_streams()), metrics.counted)
+    unique = op.map_value("count", stateful("dedup", decoded, partial(_dedup, seeds), keep_streams()), metrics.counted)
 
     panes = stateful("windows", unique, partial(_windows, plan), keep_panes(plan))
     to_bucket = op.map("to-bucket", panes, _second)
@@ -157,7 +166,9 @@ def keep_panes(plan: Plan) -> Keep:
     return Keep(load, fingerprint=repr((plan.policy.round_us, plan.policy.window_us)))
 
 
-def _dedup(streams: dict[str, Any], decoded: Any) -> Iterator[Unique]:
+def _dedup(seeds: Seeds, streams: dict[str, Any], decoded: Decoded) -> Iterator[Unique]:
+    if not streams and decoded.partition in seeds:
+        streams.update(seeded(seeds.pop(decoded.partition)))
     yield dedup(streams, decoded)
 
 

@@ -6,7 +6,7 @@ sink gets a call in every epoch, and knows then that the one before is committed
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,8 +14,10 @@ from pathlib import Path
 from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourcePartition
 
 from operators.records import Records
-from pipelines.log import LogReader, partitions_of
+from pipelines import metrics
+from pipelines.log import LAST_OFFSET, LogReader, partitions_of
 from pipelines.settings import Flow
+from pipelines.stop import Stop
 
 _POLL = timedelta(milliseconds=20)
 Keyed = tuple[str, Records]
@@ -28,14 +30,21 @@ class Stopper:
     Attributes:
         at_end: also stop once every partition was read to its end.
         requested: no more is read.
+        signalled: somebody wants it to end.
         clean: all that was read is committed.
     """
 
     at_end: bool = False
-    requested: threading.Event = field(default_factory=threading.Event)
+    requested: Stop = field(default_factory=Stop)
+    signalled: Stop = field(default_factory=Stop)
     clean: threading.Event = field(default_factory=threading.Event)
     _at_end: set[int] = field(default_factory=set)
     _committed: set[int] = field(default_factory=set)
+
+    def begin(self) -> None:
+        """A flow begins: what an earlier one read and committed counts no more."""
+        self._at_end.clear()
+        self._committed.clear()
 
     def reached_end(self, partition: int, of: int) -> None:
         """A partition has nothing more to read now."""
@@ -58,13 +67,17 @@ class LogSource(FixedPartitionedSource[Keyed, int]):
         folder: of the log.
         flow: batch sizes.
         stopper: ends it.
-        on_commit: called with partition and offset after each commit.
+        commits: partition → offset up to which it is committed; kept up to date here.
+        is_full: whether to read no more for now.
+        ends: partition → offset of the last record to read; all of it where none is named.
     """
 
     folder: Path
     flow: Flow
     stopper: Stopper
-    on_commit: Callable[[int, int], None]
+    commits: dict[int, int]
+    is_full: Callable[[], bool]
+    ends: Mapping[int, int] = field(default_factory=dict)
 
     def list_parts(self) -> list[str]:
         """The partitions, as three digits."""
@@ -84,12 +97,14 @@ class LogPart(StatefulSourcePartition[Keyed, int]):
         self._partitions = len(source.list_parts())
         self._reader = LogReader(source.folder, partition)
         self._awaiting: int | None = None
+        self._through = source.ends.get(partition, LAST_OFFSET)
+        self._begun = False
         self._idle = False
         self._was_idle = False
         self._awake = datetime.now(UTC)
 
     def next_batch(self) -> list[Keyed]:
-        """What follows in the log; after a commit, an empty batch goes before it."""
+        """What follows in the log; at the start and after a commit, an empty batch goes before it."""
         mark = self._note_commit()
         if self._source.stopper.clean.is_set():
             raise AbortExecution  # ends this worker; an end of input would close every state instead
@@ -97,8 +112,11 @@ class LogPart(StatefulSourcePartition[Keyed, int]):
             self._idle = True
             self._sleep()
             return mark
+        if self._source.is_full():
+            self._sleep()
+            return mark
         flow = self._source.flow
-        batches, self._offset = self._reader.read(self._offset, flow.batch_records, flow.batch_bytes)
+        batches, self._offset = self._reader.read(self._offset, flow.batch_records, flow.batch_bytes, self._through)
         if not batches:
             self._source.stopper.reached_end(self._partition, self._partitions)
             self._sleep()
@@ -121,11 +139,14 @@ class LogPart(StatefulSourcePartition[Keyed, int]):
         self._awake = datetime.now(UTC) + _POLL
 
     def _note_commit(self) -> list[Keyed]:
-        if self._awaiting is None:
+        if self._awaiting is None and self._begun:
             return []
-        self._source.on_commit(self._partition, self._awaiting)
-        self._awaiting = None
-        if self._was_idle:
-            self._source.stopper.committed(self._partition, self._partitions)
+        if self._awaiting is not None:
+            self._source.commits[self._partition] = self._awaiting
+            metrics.COMMITTED.labels(f"{self._partition:03d}").set(self._awaiting)
+            self._awaiting = None
+            if self._was_idle:
+                self._source.stopper.committed(self._partition, self._partitions)
+        self._begun = True
         empty = Records(partition=self._partition, offsets=[], received_us=[], topics=[], payloads=[])
         return [(f"{self._partition:03d}", empty)]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import demo, look, read, serve
+from pipelines.cli import demo, look, read, replay, serve
 from pipelines.cli.context import Context
 from pipelines.models.cli import app as model_app
 from schemas.errors import GleanerError
@@ -17,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (demo, serve, read, look):
+for _module in (demo, serve, read, replay, look):
     for _command in _module.COMMANDS:
         app.command()(_command)
 app.add_typer(model_app, name="model", help="Build, pack and show model bundles.")

@@ -4,7 +4,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import duckdb
 import typer
@@ -79,7 +79,7 @@ def verify_command(
     until: Annotated[datetime | None, typer.Option("--to", help="Only what was received up to then (UTC).")] = None,
     settle: Annotated[float, typer.Option(min=0, help="Minutes that a hole may stay open.")] = 10.0,
 ) -> None:
-    """Whether every record has exactly one fate: inference, reject or declared gap; exit 1 on a hole or a repeat."""
+    """Whether every record has exactly one fate: inference, reject or declared gap; exit 1 on a finding."""
     connection = connect(context_of(context).lake(lake))
     start, end = (time.replace(tzinfo=UTC) if time else None for time in (since, until))
     verdict = verify(connection, start, end, timedelta(minutes=settle))
@@ -113,10 +113,24 @@ def _tell_verdict(verdict: Verdict) -> None:
     for name, by_reason in (("rejects", verdict.rejects), ("gaps", verdict.gaps)):
         counts += [(name, reason, records) for reason, records in by_reason.items()]
     print_rows(("fate", "reason", "records"), counts, as_json=False)
-    for name, ranges in (("holes still open", verdict.holes), ("records with more than one fate", verdict.doubled)):
+    if verdict.unread:
+        sys.stdout.write("\nrejected messages that name no record\n")
+        print_rows(("reason", "messages"), list(verdict.unread.items()), as_json=False)
+    for name, ranges in (
+        ("holes still open", verdict.holes),
+        ("records with more than one fate", verdict.doubled),
+        ("forks, records under numbers that others had first", verdict.forks),
+    ):
         sys.stdout.write(f"\n{name}: {sum(r['last_seq'] - r['first_seq'] + 1 for r in ranges)}\n")
-        if ranges:
-            print_rows(tuple(ranges[0]), [tuple(each.values()) for each in ranges], as_json=False)
+        _tell_rows(ranges)
+    sys.stdout.write(f"\nrows that are there more than once: {sum(each['rows'] - 1 for each in verdict.repeated)}\n")
+    for table in sorted({each["table"] for each in verdict.repeated}):
+        _tell_rows([each for each in verdict.repeated if each["table"] == table])
+
+
+def _tell_rows(rows: list[dict[str, Any]]) -> None:
+    if rows:
+        print_rows(tuple(rows[0]), [tuple(each.values()) for each in rows], as_json=False)
 
 
 def _export(out: Path, row: tuple[object, ...]) -> None:

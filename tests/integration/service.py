@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.place import Place
 from pipelines.views import connect
 
 WAIT_S = 60.0
@@ -60,6 +61,6 @@ def until(true: Callable[[], Any], what: str) -> None:
         time.sleep(0.05)
 
 
-def ask(lake: Path, query: str) -> list[tuple[Any, ...]]:
+def ask(lake: Place, query: str) -> list[tuple[Any, ...]]:
     """The answer of the lake."""
     return connect(lake).execute(query).fetchall()

@@ -101,8 +101,9 @@ def test_rows_rejects_gaps_and_devices_reach_their_tables(served: Path, device: 
     device.send(
         Up.HELLO, seal(Hello(schema=1, stream=stream, site="north", hardware="arm", agent="1.0", model="digits"))
     )
-    device.send_rows(0)
-    device.send_rows(0)
+    rows = payload(header(device_time_us=time.time_ns() // 1000))
+    device.send(Up.INFERENCES, rows)
+    device.send(Up.INFERENCES, rows)
     device.send(Up.INFERENCES, b"garbage")
     device.send(Up.INFERENCES, payload(header()), topic="gleaner/v1/zz/cam-1/up/inferences")
     device.send(Up.INFERENCES, payload(header()), topic="gleaner/v1/00/cam-1/up/inferences")
@@ -220,7 +221,7 @@ def test_the_log_read_again_decides_and_delivers_the_same(
     for data in (live, again):
         write_bundle(data / "models" / "bench-1", seed=1)
     with service(live, "ingest", settings=settings):
-        until((live / "log" / "000.sqlite").exists, "the log is there")
+        until(lambda: "event=connected" in (live / "ingest.log").read_text(), "ingest is connected")
         with service(live, "run", settings=settings):
             answered = 0
             for first in range(0, 16, 2):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -42,6 +43,20 @@ def test_a_service_that_is_killed_comes_back_and_sigterm_ends_all_cleanly(
         assert second["run"].pid != first.pid
         assert stop(process, signal.SIGTERM) == 0
         assert not [child for child in second.values() if child.is_running()]
+    assert "clean=true" in (data / "up.log").read_text()
+
+
+def test_signals_that_come_by_the_dozen_end_all_cleanly(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    data = tmp_path / "data"
+    with service(data, "up", settings=settings) as process:
+        until(lambda: _running(data, 1), "both services run")
+        services = list(_children(process.pid).values())
+        for _ in range(200):
+            for each in (process.pid, *(child.pid for child in services)):
+                with suppress(ProcessLookupError):  # it has ended already
+                    os.kill(each, signal.SIGTERM)
+        assert process.wait(WAIT_S) == 0
+        assert not [child for child in services if child.is_running()]
     assert "clean=true" in (data / "up.log").read_text()
 
 

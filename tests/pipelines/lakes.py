@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from operators.tabulate import day_of, tabulate
 from pipelines.lake import Lake
+from pipelines.marker import Marker
+from pipelines.store import open_store
 from schemas.tables import TABLES, Table
 from tests.factories import NOON, STREAM
 
@@ -24,11 +26,23 @@ def at(us: int) -> datetime:
     return EPOCH + timedelta(microseconds=us)
 
 
+class FolderLake(Lake):
+    """A lake in a folder, with what it is asked by in these tests."""
+
+    def __init__(self, root: Path, staging: Path) -> None:
+        super().__init__(open_store(root), staging)
+        self.root = root
+
+    def put(self, partition: int, before_seq: int) -> list[str]:
+        """Publish what is staged below a number; the table of each file."""
+        return list(self.publish(partition, Marker(log="log", seq=before_seq, offset=before_seq)))
+
+
 def lake(folder: Path, rows: Mapping[str, Sequence[dict[str, Any]]]) -> Path:
     """A lake with these rows, by table, published at once; its root."""
-    made = Lake(folder / "lake", folder / "staging")
+    made = FolderLake(folder / "lake", folder / "staging")
     made.stage(0, 0, {name: [tabulate(TABLES[name], some)] for name, some in rows.items()})
-    list(made.publish(0, 1))
+    made.put(0, 1)
     return made.root
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -239,15 +240,22 @@ def test_status_says_how_far_the_dataflow_is_behind(folder: Path, gleaner: Glean
         for second in range(3):
             writer.tick(NOON + second)
         writer.append([Message("odd", b"")], NOON)
-    Progress(folder).committed(0, 1)
+    Progress(folder).published(0, 1)
     told = gleaner("--set", f"data_dir={folder}", "status", "--json")
-    assert objects(told.out) == [
-        {"partition": 0, "logged": 4, "committed": 1, "behind": 3},
-        {"partition": 1, "logged": 3, "committed": 0, "behind": 3},
-    ]
-    assert gleaner("--set", f"data_dir={folder}", "status").out.split()[:4] == [
-        "partition",
-        "logged",
-        "committed",
-        "behind",
-    ]
+    first, second = objects(told.out)
+    assert [first[name] for name in ("partition", "logged", "published", "behind")] == [0, 4, 1, 3]
+    assert [second[name] for name in ("partition", "logged", "published", "behind")] == [1, 3, 0, 3]
+    assert first["oldest_s"] == pytest.approx(time.time() - NOON / 1e6, abs=60)
+    used = first["bytes"] + second["bytes"]
+    assert f"the log takes {used:,} of 21,474,836,480 bytes" in told.err
+    assert used > 0
+    named = gleaner("--set", f"data_dir={folder}", "status").out.split()[:6]
+    assert named == ["partition", "logged", "published", "behind", "oldest_s", "bytes"]
+
+
+def test_nothing_is_old_where_all_is_published(folder: Path, gleaner: Gleaner) -> None:
+    with LogWriter(folder / "log", 1) as writer:
+        writer.tick(NOON)
+    Progress(folder).published(0, 1)
+    [told] = objects(gleaner("--set", f"data_dir={folder}", "status", "--json").out)
+    assert (told["behind"], told["oldest_s"]) == (0, None)

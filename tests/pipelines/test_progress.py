@@ -22,13 +22,13 @@ def test_the_last_word_on_each_partition_is_read(
     folder = tmp_path_factory.mktemp("data")
     mine = Progress(folder)
     for place, (partition, offset) in enumerate(told):
-        mine.committed(partition, offset)
+        mine.published(partition, offset)
         assert progress.read(folder) == dict(told[: place + 1])
 
 
 def test_a_restart_keeps_what_the_other_partitions_had_committed(tmp_path: Path) -> None:
-    Progress(tmp_path).committed(0, 5)
-    Progress(tmp_path).committed(1, 7)
+    Progress(tmp_path).published(0, 5)
+    Progress(tmp_path).published(1, 7)
     assert progress.read(tmp_path) == {0: 5, 1: 7}
 
 
@@ -36,11 +36,11 @@ def test_a_restart_keeps_what_the_other_partitions_had_committed(tmp_path: Path)
 def test_a_file_that_was_cut_off_counts_as_no_progress(content: str, tmp_path: Path) -> None:
     (tmp_path / "progress.json").write_text(content)
     assert progress.read(tmp_path) == {}
-    Progress(tmp_path).committed(0, 1)
+    Progress(tmp_path).published(0, 1)
     assert progress.read(tmp_path) == {0: 1}
 
 
 def test_a_draft_that_was_never_finished_is_not_read(tmp_path: Path) -> None:
-    Progress(tmp_path).committed(0, 1)
+    Progress(tmp_path).published(0, 1)
     (tmp_path / "progress.new").write_text('{"0": 99')
     assert progress.read(tmp_path) == {0: 1}

@@ -12,12 +12,14 @@ from operators.budget import Spent
 from operators.candidates import Candidates
 from operators.decode import Receipt
 from operators.drift import Finding
+from operators.forks import Prints
 from operators.panes import layout_of
 from operators.requests import Heard, Request
 from operators.rounds import Part, Rounds
 from operators.seen import Seen
 from operators.select import Chosen, Selection
 from operators.statistics import Statistic
+from operators.streams import Device, Stream
 from operators.watch import Policy, Verdict
 from pipelines import states
 from pipelines.states import keep_rounds, keep_streams, keep_watched, pack, unpack
@@ -28,8 +30,12 @@ FINDING = Finding(statistic=Statistic.CONFIDENCE, value=0.25, threshold=0.5, row
 SELECTION = Selection(
     request_id=b"i" * 16, candidate=candidate(7), model="digits", strategy="margin", probability=None, time_us=NOON
 )
+PRINTS = Prints(5, b"\x01\x00\x00\x00" * 5, ((4, NOON),), b"told")
 VALUES = {
     "Seen": Seen(4, ((6, 7), (9, 12))),
+    "Prints": PRINTS,
+    "Stream": Stream(Seen(4), PRINTS),
+    "Device": Device({"00": Stream(Seen(4, ((6, 7),)), PRINTS), "11": Stream()}, 1, (b"12345678",)),
     "Candidate": candidate(3, 0.25, 2**64 - 1),
     "Candidates": Candidates(9, (candidate(1), candidate(2)), (candidate(3),)),
     "Selection": SELECTION,
@@ -98,16 +104,16 @@ def test_arrays_come_back(shape: tuple[int, ...], dtype: type) -> None:
 
 
 def test_a_packed_state_does_not_change_with_the_live_one() -> None:
-    live = {"cam-1": {"stream": Seen(1)}}
+    live = {"cam-1": Device({"stream": Stream(Seen(1))})}
     packed = pack(live)
-    live["cam-1"]["stream"] = Seen(2)
-    assert unpack(packed) == {"cam-1": {"stream": Seen(1)}}
+    live["cam-1"].streams["stream"].seen = Seen(2)
+    assert unpack(packed) == {"cam-1": Device({"stream": Stream(Seen(1))})}
 
 
 def test_each_step_starts_empty_and_resumes() -> None:
     streams = keep_streams()
     assert streams.load(None) == {}
-    known = {"cam-1": {"00": Seen(3, ((5, 6),))}}
+    known = {"cam-1": VALUES["Device"]}
     assert streams.load(there_and_back(streams.save(known))) == known
 
     rounds = keep_rounds(2, 30)

@@ -11,6 +11,7 @@ import pytest
 
 from edge_publisher import cli as edge
 from pipelines.log import LogWriter
+from pipelines.views import connect
 from schemas import bundle
 from schemas.bundle import MODEL
 from tests.edge_publisher.models import linear_model, manifest
@@ -205,7 +206,8 @@ def test_rows_without_their_recovery_store_are_not_written_twice(
     lake(folder, {"inferences": [inference(0)]})
     if left == "an empty folder":
         (folder / "recovery").mkdir(mode=0o700)
-    gleaner(*data, *RUN).refused("going on would write rows twice", "restore the store", "empty lake.path")
+    assert "event=healing" in gleaner(*data, *RUN).err
+    assert connect(folder / "lake").execute("select count(*) from inferences").fetchall() == [(1,)]
 
 
 def test_a_start_that_was_cut_off_before_its_recovery_store_was_there_is_made_good(
@@ -268,6 +270,7 @@ def test_a_broker_that_dies_during_ingest_is_said_and_waited_for(folder: Path, u
         (("--broker", "pigeon"), "auto, mosquitto or embedded"),
         (("--lake", "full"), "not empty"),
         (("--lake", "full/file/lake"), "can't be created"),
+        (("--lake", "s3://fleet/one"), "writes to a folder"),
     ],
 )
 def test_a_demo_that_can_not_be_is_said(arguments: tuple[str, ...], word: str, folder: Path, gleaner: Gleaner) -> None:
