@@ -3,6 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ROUNDS := 100
+SEED := 1
+STORE := folder
 
 .DEFAULT_GOAL := help
 
@@ -24,6 +27,9 @@ demo: setup ## watch the whole loop run, about 75 seconds (ARGS="--json --seed 3
 test: setup ## every test (ARGS="-k name" for some)
 	@$(BIN)/pytest $(ARGS)
 
+faults: setup ## break everything, lose nothing (ROUNDS=100 SEED=1 STORE=folder|minio ARGS="--no-mutants")
+	@$(BIN)/python -m tests.faults --rounds $(ROUNDS) --seed $(SEED) --store $(STORE) $(ARGS)
+
 lint: $(READY) ## style, types and import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -34,8 +40,10 @@ format: $(READY) ## put the code in the house's format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## throughput of the dataflow, as JSON lines (ARGS="--inferences 1000000")
+bench: setup ## throughput of dataflow and ingest, and latency, as JSON lines (ARGS="--quick")
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+	@$(BIN)/python -m benchmarks.ingest $(filter --quick,$(ARGS))
+	@$(BIN)/python -m benchmarks.latency $(filter --quick,$(ARGS))
 
 proto: $(READY) ## generate schemas/wire_pb2.py from schemas/wire.proto
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. schemas/wire.proto
@@ -48,4 +56,4 @@ constraints: $(READY) ## pin the newest versions that fit, with hashes
 clean: ## remove what was built, not what was measured
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help setup servers demo test lint format bench proto constraints clean
+.PHONY: help setup servers demo test faults lint format bench proto constraints clean
