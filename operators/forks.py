@@ -13,6 +13,7 @@ of a number that is no longer kept; the device's own check is the second guard t
 """
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ WINDOW: Final = 512
 SLACK_US: Final = 60_000_000
 _BYTES: Final = 4  # of a fingerprint
 _DATE_EVERY: Final = 64
+_DATE: Final = Struct("<qq")
 _TOLD: Final = 256
 _ODD: Final = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xFF51AFD7ED558CCD], np.uint64
@@ -38,13 +40,13 @@ class Prints:
         end: one beyond the highest number that is kept.
         marks: a fingerprint, 4 bytes, for each of the at most `WINDOW` numbers before `end`;
             0 where none is known: it fits everything.
-        dates: number and device time (µs since 1970) of about one in 64 of them, oldest first.
+        dates: number and device time (µs since 1970), 8 bytes each, of about one in 64 of them, oldest first.
         told: fingerprints of the forks that were told last, so that a resend is not told again.
     """
 
     end: int = 0
     marks: bytes = b""
-    dates: tuple[tuple[int, int], ...] = ()
+    dates: bytes = b""
     told: bytes = b""
 
 
@@ -78,8 +80,9 @@ def remember(prints: Prints, first: int, marks: bytes, time_us: int) -> None:
     prints.marks = (prints.marks + marks)[-_BYTES * WINDOW :]
     prints.end = end
     dates = prints.dates
-    if not dates or end - 1 - dates[-1][0] >= _DATE_EVERY or dates[0][0] < end - WINDOW:
-        prints.dates = (*(date for date in dates if date[0] >= end - WINDOW), (end - 1, time_us))
+    if not dates or end - 1 - int.from_bytes(dates[-16:-8], "little") >= _DATE_EVERY:
+        kept = [_DATE.pack(*date) for date in _DATE.iter_unpack(dates) if date[0] >= end - WINDOW]
+        prints.dates = b"".join([*kept, _DATE.pack(end - 1, time_us)])
 
 
 def _filled(prints: Prints, first: int, marks: bytes) -> bytes:
@@ -106,8 +109,9 @@ def find_forks(prints: Prints, first: int, marks: bytes, times: NDArray[np.int64
     given = np.frombuffer(marks, "<u4")
     numbers = np.arange(first, first + len(given), dtype=np.int64)
     forked = _differ(prints, begin, numbers, given)
-    if prints.dates:
-        forked |= (numbers < begin) & (times > prints.dates[0][1] + SLACK_US)
+    since = next((time for number, time in _DATE.iter_unpack(prints.dates) if number >= begin), None)
+    if since is not None:
+        forked |= (numbers < begin) & (times > since + SLACK_US)
     keys = given ^ (numbers.astype(np.uint64) * _ODD[0] >> _HALF).astype(np.uint32)
     forked &= ~np.isin(keys, np.frombuffer(prints.told, "<u4"))
     if not forked.any():

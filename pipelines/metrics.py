@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import structlog
 from prometheus_client import Counter, Gauge, start_http_server
 
 from operators.dedup import Unique
 from pipelines.settings import Metrics
-from schemas.errors import SettingsError
+from schemas.errors import Reason, SettingsError
 
+log = structlog.get_logger()
 CONNECTED = Gauge("gleaner_connected", "1 while this process is connected to the broker")
 LOGGED = Counter("gleaner_logged_messages", "Messages on disk in the log")
 LOG_BYTES = Gauge("gleaner_log_bytes", "What the partitions of this process take on disk")
@@ -46,7 +48,10 @@ def serve(metrics: Metrics, port: int) -> None:
 
 
 def counted(unique: Unique) -> Unique:
-    """The batch itself, once what it holds is counted."""
+    """The batch itself, once what it holds is counted; forks are said, since somebody restored a device's disk."""
+    if unique.forks:
+        devices = sorted({row["device"] for row in unique.rejects.to_pylist() if row["reason"] == Reason.FORK})
+        log.error("numbers that name two records; both are kept", records=unique.forks, devices=devices[:10])
     INFERENCES.inc(unique.inferences.num_rows)
     DUPLICATES.inc(unique.duplicates)
     FORKS.inc(unique.forks)

@@ -30,7 +30,7 @@ FINDING = Finding(statistic=Statistic.CONFIDENCE, value=0.25, threshold=0.5, row
 SELECTION = Selection(
     request_id=b"i" * 16, candidate=candidate(7), model="digits", strategy="margin", probability=None, time_us=NOON
 )
-PRINTS = Prints(5, b"\x01\x00\x00\x00" * 5, ((4, NOON),), b"told")
+PRINTS = Prints(5, b"\x01\x00\x00\x00" * 5, bytes(16), b"told")
 VALUES = {
     "Seen": Seen(4, ((6, 7), (9, 12))),
     "Prints": PRINTS,
