@@ -24,7 +24,7 @@ from pipelines.log import LogReader, partitions_of
 from pipelines.place import Place
 from pipelines.progress import Progress
 from pipelines.seeds import Seeds, count_streams, firsts_of, note_firsts, seeds_of
-from pipelines.views import connect
+from pipelines.views import connect, next_numbers
 from schemas.errors import GleanerError
 
 _STATE: Final = "state.json"
@@ -186,9 +186,12 @@ def heal(why: str, healing: Healing, lake: Lake, place: Place, log_folder: Path,
         note_firsts(connection, firsts)
         gather(connection, healing.folder / _KEYS)
         seeds = seeds_of(connection, partitions)
+        numbers = next_numbers(connection, place)
     has_older = bool(seeds) or any(first.offset > 1 for first in firsts)
     begin_us = max((first.received_us for first in firsts), default=0) if has_older else 0
     ends = {number: _end(log_folder, number) for number in range(partitions)}
+    for number in range(partitions):
+        lake.go_beyond(number, numbers.get(number, 0))
     healing.begin(ends, begin_us, seeds)
     _set_aside(recovery)
     lake.forget_staged()

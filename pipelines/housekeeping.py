@@ -17,6 +17,7 @@ from schemas.errors import Unavailable
 _TRIM_EVERY_S: Final = 10.0
 _MEASURE_EVERY_S: Final = 1.0
 _TRIM_RECORDS: Final = 20_000
+_GROUP_BYTES: Final = 16 << 20
 _CLOCK_SLACK_US: Final = 60_000_000
 log = structlog.get_logger()
 
@@ -46,6 +47,11 @@ class Housekeeping:
     def is_full(self) -> bool:
         """Whether the log has reached its quota, and nothing must be taken."""
         return self._quota.full
+
+    @property
+    def group_bytes(self) -> int:
+        """How much may be written between two turns: so little that the quota is hardly passed."""
+        return min(_GROUP_BYTES, self._quota.own_bytes // 64)
 
     def turn(self) -> None:
         """Do what is due.

@@ -70,9 +70,9 @@ def _connect_and_serve(
     session = Session(settings.log_dir, name, broker)
     with suppress(Stopped), closing(Receiver(settings.mqtt, name, share.filters, stop)) as receiver:
         session.connected(receiver.session_kept)
-        told = False
+        told, wait_s = False, settings.log.commit_wait.total_seconds()
         while not stop.is_set() and not housekeeping.is_full:
-            receiver.receive(settings.log.commit_records, settings.log.commit_wait.total_seconds())
+            receiver.receive(settings.log.commit_records, housekeeping.group_bytes, wait_s)
             if receiver.subscribed and not told:  # not before: without a subscriber the broker drops what comes
                 told = True
                 backoff.reset()

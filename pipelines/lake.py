@@ -66,6 +66,12 @@ class Lake:
             self._markers[partition] = read_marker(self.store, partition)
         return self._markers[partition]
 
+    def go_beyond(self, partition: int, seq: int) -> None:
+        """Give no number below `seq` again: a publishing that was cut off before its marker has used it."""
+        marker = self.marker(partition)
+        if seq > marker.seq:
+            self._mark(partition, replace(marker, seq=seq), ())
+
     def staged(self, partition: int) -> list[int]:
         """The staging numbers that wait, in order."""
         return [int(folder.name) for folder in self._folders(partition)]

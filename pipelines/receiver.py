@@ -25,7 +25,6 @@ _QUIET_S: Final = 0.05
 _TURN_S: Final = 1.0
 _ANSWER_S: Final = 10.0
 _GOODBYE_S: Final = 0.5
-_GROUP_BYTES: Final = 16 << 20
 
 
 @dataclass(slots=True)
@@ -86,14 +85,19 @@ class Receiver:
         self._client.on_subscribe = on_subscribe
         self._client.subscribe([(each, 1) for each in filters])
 
-    def receive(self, most: int, wait_s: float) -> None:
-        """Read what is there into the group: up to `most` messages, or for `wait_s` after the first.
+    def receive(self, most: int, most_bytes: int, wait_s: float) -> None:
+        """Read what is there into the group.
+
+        Args:
+            most: messages.
+            most_bytes: of payload; what is read ends with the message that reaches it.
+            wait_s: how long to wait for more after the first, in seconds.
 
         Raises:
             BrokerUnavailable: the connection is gone, or the broker does not let us subscribe.
         """
         deadline, messages = time.monotonic() + _TURN_S, self.group.messages
-        while len(messages) < most and self.group.size < _GROUP_BYTES and not self._stop.is_set():
+        while len(messages) < most and self.group.size < most_bytes and not self._stop.is_set():
             held = len(messages)
             self._check(self._client.loop_read())
             if not held and messages:

@@ -55,13 +55,35 @@ def view_names() -> tuple[str, ...]:
     return (*TABLES, *_ORDER)
 
 
+def next_numbers(connection: duckdb.DuckDBPyConnection, lake: Place) -> dict[int, int]:
+    """Log partition → the first staging number that no file of the lake has.
+
+    Args:
+        connection: to this lake, from `connect`.
+        lake: where it is.
+    """
+    name = r"part-(\d+)-(\d+)\.parquet$"
+    query = f"""
+        select regexp_extract(file, '{name}', 1)::integer, max(regexp_extract(file, '{name}', 2)::bigint) + 1
+        from glob(?) where regexp_matches(file, '{name}') group by 1"""
+    numbers: dict[int, int] = {}
+    for table in TABLES.values():
+        for partition, number in connection.execute(query, [_glob(lake, table)]).fetchall():
+            numbers[partition] = max(number, numbers.get(partition, 0))
+    return numbers
+
+
+def _glob(lake: Place, table: Table) -> str:
+    literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(lake))
+    return f"{literal}/{table.name}/**/*.parquet"
+
+
 def _source(lake: Place, store: Store, table: Table) -> str:
     """The query behind a table: its files, or none of the right shape."""
     if not store.holds(f"{table.name}/", ".parquet"):
         columns = ", ".join(f'cast(null as {_sql_type(f.type)}) as "{f.name}"' for f in _columns(table))
         return f"select {columns} where false"
-    literal = "".join(f"[{c}]" if c in "*?[" else c for c in str(lake)).replace("'", "''")
-    glob = f"{literal}/{table.name}/**/*.parquet"
+    glob = _glob(lake, table).replace("'", "''")
     names = ", ".join(f'"{f.name}"' for f in _columns(table))  # DuckDB has its own order, and other keys in the path
     types = ", ".join(f"'{name}': {_HIVE_TYPES[name]}" for name in table.by)
     options = f"hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true"

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.faults import fail_points
@@ -14,7 +14,7 @@ from tests.faults.world import World
 
 _REACH_S: Final = 8.0
 _SOON: Final = 3
-_MOST_TIMES: Final = {"load": 4, "start": PARTITIONS, "healing": 1, "overflow": 2, "restore": 1}
+_MOST_TIMES: Final = {"load": 4, "start": PARTITIONS, "healing": 1, "overflow": 2, "acks": 2, "restore": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,15 @@ class Ambush:
         return " ".join(trap.point for trap in traps), killed + len(world.hits()) - before
 
     def _next(self, rng: random.Random) -> list[Trap]:
-        """One for each kind; a device that shall meet its own past needs the others alive."""
+        """One for each kind; the dataflow, and ingest, are spared where a device needs them to come by its point."""
         processes = {"ingest": "ingest", "run": "run", "devices": rng.choice(PROCESSES)}
-        traps = [Trap(kind, process, self._decks[kind][0]) for kind, process in processes.items()]
-        alone = [Trap(trap.kind, PROCESSES[-1], trap.point) for trap in traps if trap.provoked_by == "restore"]
-        return alone or traps
+        traps = {kind: Trap(kind, process, self._decks[kind][0]) for kind, process in processes.items()}
+        match traps["devices"].provoked_by:
+            case "acks":
+                del traps["run"]
+            case "restore":
+                traps = {"devices": replace(traps["devices"], process=PROCESSES[-1])}
+        return list(traps.values())
 
     def _put_back(self, world: World, trap: Trap) -> None:
         """A point that was hit goes to the end of its deck, one that was not is soon tried again."""

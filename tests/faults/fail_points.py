@@ -86,7 +86,8 @@ def names(kind: str, store: str) -> tuple[str, ...]:
 
 def provoked_by(point: str) -> str:
     """What makes a process come by a point: `load`, its `start`, `healing`, an `overflow` of small outboxes,
-    or the `restore` of an outbox."""
+    `acks` that it hears, or the `restore` of an outbox.
+    """
     return next((how for how, starts in _PROVOKED.items() if point.startswith(starts)), "load")
 
 
@@ -94,6 +95,7 @@ _PROVOKED: Final = {
     "start": ("recover.", "roll-back."),
     "healing": ("heal.begin", "heal.set-aside", "heal.finish", "fsync.healing"),
     "overflow": ("shed.",),
+    "acks": ("ack.", "free."),
     "restore": ("renumber.",),
 }
 _FSYNCS: Final = {

@@ -6,7 +6,7 @@ from typing import Final
 from edge_publisher.settings import BrokerSettings, SendingSettings, StorageSettings
 
 SENDING: Final = SendingSettings(
-    batch_rows=16, batch_seconds=0.2, ack_timeout_s=1.5, max_unacknowledged=512, status_seconds=2.0
+    batch_rows=16, batch_seconds=0.5, ack_timeout_s=1.5, max_unacknowledged=512, status_seconds=2.0
 )
 _ROOMY: Final = StorageSettings(outbox_bytes=16 << 20, ring_bytes=4 << 20)
 _TINY: Final = StorageSettings(outbox_bytes=512 << 10, ring_bytes=4 << 20)

@@ -17,7 +17,7 @@ Action = Callable[[World, random.Random], int]
 """Does something bad; gives how many processes it killed."""
 ACTIONS: Final[tuple[Action, ...]] = (*OUTAGES, *DAMAGE, *CLOCKS)
 _LULL_S: Final = (0.2, 0.8)
-_AMBUSHES: Final = 0.5
+_AMBUSHES: Final = 0.6
 _GAPS_EVERY: Final = 20  # so that no run is without
 
 

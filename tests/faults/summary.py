@@ -12,6 +12,8 @@ _BROKEN: Final = ("lost", "doubled", "invented", "altered")
 _NEVER_NONE: Final = ("duplicates_removed", "gaps", "rejects")
 _EXAMPLES: Final = 10
 _ENOUGH_TRIES: Final = 4
+_ENOUGH_ROUNDS: Final = 300
+"""In fewer rounds not each point has its turn: one that was hardly armed is no finding."""
 
 
 def summary(
@@ -28,6 +30,7 @@ def summary(
     """
     findings = outcome.findings
     unhit = _unhit(nemesis, outcome, store)
+    untried = {} if outcome.rounds >= _ENOUGH_ROUNDS else {p: n for p, n in unhit.items() if n < _ENOUGH_TRIES}
     alarms = mutants.false_alarms(tried)
     missed = mutants.missed(tried)
     return {
@@ -38,11 +41,11 @@ def summary(
         **{name: outcome.counts[name] for name in (*_NEVER_NONE, "forks", "samples", "drift")},
         "kills": nemesis.kills,
         "fail_points_hit": sorted(outcome.hit),
-        "fail_points_missed": [point for point, tries in unhit.items() if tries >= _ENOUGH_TRIES],
+        "fail_points_missed": sorted(unhit.keys() - untried.keys()),
         "mutants_caught": sorted(each.mutant for each in tried if each.mutant and each.mutant not in missed),
         "mutants_missed": missed,
         "false_alarms": alarms,
-        "skipped": [*_skipped(tried), *_few_tries(unhit)],
+        "skipped": [*_skipped(tried), *(f"fail point {p}: armed {n} times" for p, n in untried.items())],
         "actions": dict(sorted(nemesis.done.items())),
         "examples": {kind: texts[:_EXAMPLES] for kind, texts in findings.items()},
         "worlds_kept": outcome.kept,
@@ -71,11 +74,6 @@ def _unhit(nemesis: Nemesis, outcome: Outcome, store: str) -> dict[str, int]:
     """The fail points that were not hit, and how often each was armed."""
     points = {point for kind in fail_points.KINDS for point in fail_points.names(kind, store)}
     return {point: nemesis.ambush.tries[point] for point in sorted(points - outcome.hit)}
-
-
-def _few_tries(unhit: dict[str, int]) -> list[str]:
-    """The points that a run of so few rounds could not be expected to hit."""
-    return [f"fail point {point}: armed {tries} times" for point, tries in unhit.items() if tries < _ENOUGH_TRIES]
 
 
 def _skipped(tried: list[Tried]) -> list[str]:

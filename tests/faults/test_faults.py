@@ -13,7 +13,7 @@ from tests.faults import mutants, stores
 pytestmark = [pytest.mark.integration, pytest.mark.faults]
 
 REPOSITORY = Path(__file__).parents[2]
-ROUNDS = 10
+ROUNDS = 8
 SOME = (
     "puback-before-log",
     "drops-rows",

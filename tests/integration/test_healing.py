@@ -1,5 +1,6 @@
 """A recovery store that is lost, older or newer than the lake, or a new log: nothing doubled, nothing missing."""
 
+import json
 import random
 import shutil
 import signal
@@ -136,6 +137,22 @@ def test_a_new_log_beside_an_old_lake_takes_what_is_new(data: Path) -> None:
     assert garbage[0][0] == 2  # one of each log, though they have the same place in it or not
     drain(data, *QUICK)
     assert _seqs(data) == list(range(150))
+
+
+def test_a_file_that_was_published_before_its_marker_is_no_obstacle(data: Path) -> None:
+    _append(data, 0)
+    drain(data, *QUICK)
+    before = _rows(data / "lake")
+    for path in (data / "lake" / "_gleaner").iterdir():  # as a kill between files and marker leaves it
+        marker = json.loads(path.read_text())
+        path.write_text(json.dumps(marker | {"seq": marker["seq"] - 1}))
+    shutil.rmtree(data / "recovery")
+    shutil.rmtree(data / "staging")
+    _append(data, 100)
+    drain(data, *QUICK)
+    assert _seqs(data) == list(range(200))
+    assert len(_rows(data / "lake")["inferences"]) == len(before["inferences"]) + 100
+    _check_keys(data / "lake")
 
 
 def test_kill_9_while_healing_changes_nothing(data: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_full_log_takes_nothing_from_the_broker_and_goes_on_by_itself(tmp_path
             client.publish(up_topic(f"cam-{each[3]}", Up.HELLO), each, qos=1)
         until(lambda: "the log is full" in said(data), "the log is full")
         time.sleep(1)
-        assert len(logged(data / "log")) < 250
+        assert 100 < len(logged(data / "log")) < 200
         assert said(data).count("the log is full") == 1
         assert ingest.poll() is None
 
