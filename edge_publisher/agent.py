@@ -25,6 +25,7 @@ from edge_publisher.ring import RawSample, Ring
 from edge_publisher.sender import Sender
 from edge_publisher.sensor import Sample
 from edge_publisher.settings import SendingSettings, StorageSettings
+from edge_publisher.stop import Stop
 from edge_publisher.storage import StorageFailed
 from edge_publisher.uplink import Uplink
 from schemas.envelope import SCHEMA, seal
@@ -171,7 +172,7 @@ class Agent:
         except StorageFailed as error:
             log.error("%s: %s", self.device, error)  # noqa: TRY400 (a full disk needs no traceback)
 
-    def run(self, samples: Iterable[Sample], stop: Event) -> None:
+    def run(self, samples: Iterable[Sample], stop: Event | Stop) -> None:
         """Observe `samples` until they end, and serve the link until `stop` is set."""
         with ThreadPoolExecutor(1, thread_name_prefix=f"link-{self.device}") as pool:
             server = pool.submit(self.serve, stop)
@@ -185,7 +186,7 @@ class Agent:
                 stop.set()
             server.result()
 
-    def serve(self, stop: Event) -> None:
+    def serve(self, stop: Event | Stop) -> None:
         """Serve the link until `stop` is set, then say goodbye."""
         try:
             while not stop.is_set():

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from threading import Event
-from types import FrameType
 
 from edge_publisher.agent import Agent
 from edge_publisher.directory import DirectorySensor
@@ -18,6 +16,7 @@ from edge_publisher.model import Model
 from edge_publisher.sensor import paced
 from edge_publisher.settings import read_settings
 from edge_publisher.simulation import fleet, fleet_settings
+from edge_publisher.stop import Stop
 from schemas import bundle
 from schemas.errors import GleanerError
 
@@ -97,15 +96,11 @@ def _check_bundle(chosen: argparse.Namespace) -> None:
     print(json.dumps(told))
 
 
-def _stop_on_signals() -> Event:
-    """An event that Ctrl-C or SIGTERM sets."""
-    stop = Event()
-
-    def set_it(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGINT, set_it)
-    signal.signal(signal.SIGTERM, set_it)
+def _stop_on_signals() -> Stop:
+    """What Ctrl-C or SIGTERM sets."""
+    stop = Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop.set)
     return stop
 
 

@@ -199,7 +199,7 @@ class Link:
     def _on_publish(self, _client: Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         topic, _ = self._under_way.pop(mid, ("", b""))
         if topic:
-            self.routing.note(topic, code)
+            self.routing.note(topic, code.value, str(code))
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         kind = message.topic.rpartition("/")[2]

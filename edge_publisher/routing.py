@@ -8,11 +8,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from paho.mqtt.reasoncodes import ReasonCode
-
 from schemas.topics import Up
 
 _NO_SUBSCRIBERS: Final = 16
+_FAILURE: Final = 128
 _OF_RECORDS: Final = (Up.INFERENCES, Up.GAPS, Up.HELLO)
 
 log = logging.getLogger(__name__)
@@ -39,13 +38,19 @@ class Routing:
         """A new connection may be another broker's."""
         self.heard = True
 
-    def note(self, topic: str, code: ReasonCode) -> None:
-        """A message was acknowledged with this code. The first refusal of a topic is told, and its end."""
-        alone = code.value == _NO_SUBSCRIBERS
+    def note(self, topic: str, code: int, told_as: str) -> None:
+        """A message was acknowledged with this code. The first refusal of a topic is told, and its end.
+
+        Args:
+            topic: of the message.
+            code: of the PUBACK; from 128 on it was refused.
+            told_as: the code in words.
+        """
+        alone = code == _NO_SUBSCRIBERS
         if topic.rpartition("/")[2] in _OF_RECORDS:
             self.heard = not alone
             self.lost += alone
-        if not (alone or code.is_failure):
+        if not (alone or code >= _FAILURE):
             if topic in self._refused:
                 self._refused.remove(topic)
                 log.info("%s: the broker passes on %s again", self.device, topic)
@@ -53,4 +58,6 @@ class Routing:
         self.unrouted += 1
         if topic not in self._refused:
             self._refused.add(topic)
-            log.warning("%s: the broker does not pass on %s: %s; it is kept and sent again", self.device, topic, code)
+            log.warning(
+                "%s: the broker does not pass on %s: %s; it is kept and sent again", self.device, topic, told_as
+            )

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from edge_publisher.stop import Stop
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sample:
@@ -38,7 +40,7 @@ class Sensor(Protocol):
         ...
 
 
-def paced(samples: Iterable[Sample], rate_hz: float, stop: Event) -> Iterator[Sample]:
+def paced(samples: Iterable[Sample], rate_hz: float, stop: Event | Stop) -> Iterator[Sample]:
     """`samples`, at most `rate_hz` of them a second on average, until `stop` is set.
 
     After a stall it goes on at the rate, without catching up.

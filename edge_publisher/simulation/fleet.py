@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_publisher.model import Model
 from edge_publisher.simulation.fleet_settings import DeviceSpec, FleetSettings
 from edge_publisher.simulation.member import Member, Scene, member
+from edge_publisher.stop import Stop
 from schemas import bundle
 from schemas.errors import SettingsError
 
@@ -27,7 +28,7 @@ _PROGRESS_S: Final = 1.0
 Tell = Callable[[dict[str, Any]], None]
 
 
-def run(settings: FleetSettings, stop: Event, tell: Tell) -> None:
+def run(settings: FleetSettings, stop: Event | Stop, tell: Tell) -> None:
     """Run the fleet until `stop` is set.
 
     Raises:
@@ -50,7 +51,7 @@ def run(settings: FleetSettings, stop: Event, tell: Tell) -> None:
         tell({"event": "end", "devices": [each.report() for each in members]})
 
 
-def _run(members: Sequence[Member], scene: Scene, stop: Event, tell: Tell) -> None:
+def _run(members: Sequence[Member], scene: Scene, stop: Event | Stop, tell: Tell) -> None:
     sensing = Event()
     with ThreadPoolExecutor(len(members), thread_name_prefix="device") as pool:
         try:
@@ -63,7 +64,7 @@ def _run(members: Sequence[Member], scene: Scene, stop: Event, tell: Tell) -> No
         _raise_first(working)
 
 
-def _watch(members: Sequence[Member], scene: Scene, sensing: Event, stop: Event, tell: Tell) -> None:
+def _watch(members: Sequence[Member], scene: Scene, sensing: Event, stop: Event | Stop, tell: Tell) -> None:
     """Switch links and sensors by the clock, and tell how it goes, until `stop`."""
     told_s, drained = -_PROGRESS_S, False
     while not stop.wait(_TICK_S):

@@ -21,6 +21,7 @@ from edge_publisher.simulation.badlink import BadLink
 from edge_publisher.simulation.camera import Camera
 from edge_publisher.simulation.fleet_settings import DeviceSpec, FleetSettings
 from edge_publisher.simulation.garbage import GarbageDevice
+from edge_publisher.stop import Stop
 
 _POLL_S = 0.1
 
@@ -48,7 +49,7 @@ class Member(Protocol):
 
     link: Link
 
-    def run(self, sensing: Event, stop: Event) -> None:
+    def run(self, sensing: Event, stop: Event | Stop) -> None:
         """Work until `stop`; observe nothing more once `sensing` is set."""
         ...
 
@@ -101,7 +102,7 @@ class CameraMember:
         self._ledger = (root / "ledger" / f"{spec.device}.jsonl").open("a", buffering=1)
         self._observed_all = Event()
 
-    def run(self, sensing: Event, stop: Event) -> None:
+    def run(self, sensing: Event, stop: Event | Stop) -> None:
         """Observe until `sensing` is set, serve the link until `stop` is."""
         self.agent.run(self._samples(sensing), stop)
 
@@ -155,7 +156,7 @@ class GarbageMember:
         self.link = Link(spec.device, scene.settings.broker)
         self._device = GarbageDevice(spec.device, self.link, scene.settings.seed)
 
-    def run(self, sensing: Event, stop: Event) -> None:
+    def run(self, sensing: Event, stop: Event | Stop) -> None:
         """Publish one piece of garbage at the rate, until `sensing` is set."""
         period_s, next_s = 1.0 / self._spec.rate_hz, 0.0
         while not stop.is_set():
