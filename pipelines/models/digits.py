@@ -8,8 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -50,6 +48,8 @@ class Split:
 
 def split_digits(seed: int) -> Split:
     """The three parts, by a seed."""
+    from sklearn.datasets import load_digits  # it takes a second to import, and no service needs it
+
     pixels, labels = load_digits(return_X_y=True)
     images = np.round(pixels * 255 / 16).astype(np.uint8).reshape(-1, SIDE, SIDE)
     every = Part(images=images, labels=labels.astype(np.int64))
@@ -71,6 +71,8 @@ def frames(images: Images) -> Images:
 
 
 def _halves(part: Part, seed: int) -> tuple[Part, Part]:
+    from sklearn.model_selection import train_test_split
+
     order = np.arange(len(part.labels))
     first, second = train_test_split(order, test_size=0.5, random_state=seed % 2**32, stratify=part.labels)
     cut = [Part(images=part.images[half], labels=part.labels[half]) for half in (first, second)]

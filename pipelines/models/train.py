@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.neural_network import MLPClassifier
 
 from pipelines.models.digits import Part
 
@@ -30,6 +29,8 @@ class Layer:
 
 def train(part: Part, seed: int) -> tuple[Layer, ...]:
     """The layers of a network trained on `part`; ReLU between them, softmax after the last."""
+    from sklearn.neural_network import MLPClassifier  # it takes a second to import, and no service needs it
+
     network = MLPClassifier(HIDDEN, alpha=1e-2, max_iter=1000, tol=1e-5, n_iter_no_change=20, random_state=seed % 2**32)
     pixels = part.images.reshape(len(part.images), -1) * PIXEL_SCALE
     network.fit(pixels, part.labels)

@@ -87,6 +87,21 @@ def test_only_time_tells_of_a_number_that_is_no_longer_kept() -> None:
     assert forked(feed(streams, life(2, 0, 20, later))) == [(0, 19)]
 
 
+def test_a_fast_device_that_was_restored_a_while_ago_is_caught_at_its_first_record() -> None:
+    def fast(first: int, count: int, begin: int, of_life: int) -> Message:  # ten records a second
+        changed = {
+            "sample_digest": of_life.to_bytes(32, "little") * count,
+            "device_time_delta_us": np.arange(count, dtype=np.int32) * (SECOND // 10),
+        }
+        of = header(first_seq=first, count=count, device_time_us=begin)
+        return DEVICE, Up.INFERENCES, payload(of, **changed)
+
+    streams: Streams = {}
+    for first in range(0, 1000, 50):
+        feed(streams, fast(first, 50, NOON + first * (SECOND // 10), 1))
+    assert forked(feed(streams, fast(100, 50, NOON + 100 * SECOND, 2))) == [(100, 149)]
+
+
 def test_a_slow_device_that_resends_what_is_no_longer_kept_makes_no_fork() -> None:
     def slow(first: int, count: int) -> Message:  # a record a minute
         changed = {
