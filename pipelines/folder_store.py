@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from pipelines.durable import sync
 from schemas.errors import Fatal, LakeError, Unavailable
 
 _INCOMING: Final = "_incoming"
@@ -41,7 +42,7 @@ class FolderStore:
         """
         try:
             root.mkdir(parents=True, exist_ok=True)
-            _sync(root.parent)
+            sync(root.parent)
             _clear(root / _INCOMING)
         except OSError as error:
             raise LakeError(f"{root}: can't be created: {error.strerror}") from error
@@ -63,7 +64,7 @@ class FolderStore:
             else:
                 _settle(target)
                 return
-            _sync(target.parent)  # a crash may have come before this
+            sync(target.parent)  # a crash may have come before this
 
     def put(self, name: str, data: bytes) -> None:
         """As `Store.put`."""
@@ -72,9 +73,9 @@ class FolderStore:
             self._make(target.parent)
             with self._draft() as draft:
                 draft.write_bytes(data)
-                _sync(draft)
+                sync(draft)
                 draft.replace(target)
-            _sync(target.parent)
+            sync(target.parent)
 
     def get(self, name: str) -> bytes | None:
         """As `Store.get`."""
@@ -106,7 +107,7 @@ class FolderStore:
                 raise
             with self._draft() as draft:
                 shutil.copyfile(source, draft)
-                _sync(draft)
+                sync(draft)
                 _rename_new(draft, target)
 
     def _make(self, folder: Path) -> None:
@@ -118,7 +119,7 @@ class FolderStore:
         else:
             self._make(folder.parent)
             folder.mkdir(exist_ok=True)
-            _sync(folder.parent)
+            sync(folder.parent)
         self._durable.add(folder)
 
     @contextlib.contextmanager
@@ -161,7 +162,7 @@ def _rename_new(draft: Path, target: Path) -> None:
 def _settle(target: Path) -> None:
     """Make a new name durable; one that can't be is taken back: a second fsync could claim what the first lost."""
     try:
-        _sync(target.parent)
+        sync(target.parent)
     except OSError:
         target.unlink(missing_ok=True)
         raise
@@ -191,11 +192,3 @@ def _clear(incoming: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if draft.stat().st_mtime < time.time() - _ABANDONED_S:
                 draft.unlink()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

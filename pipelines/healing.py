@@ -8,7 +8,6 @@ nothing is missing that the log still has.
 """
 
 import json
-import os
 import shutil
 import threading
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from typing import Final
 import pyarrow as pa
 import structlog
 
+from pipelines import durable
 from pipelines.known import Known, gather
 from pipelines.lake import Lake, Tables
 from pipelines.log import LogReader, partitions_of
@@ -130,12 +130,7 @@ class Healing:
 
     def _save(self) -> None:
         assert self._state is not None
-        draft = self.folder / f"{_STATE}.new"
-        with draft.open("w") as file:
-            json.dump(asdict(self._state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.folder / _STATE)
+        durable.write_text(self.folder / _STATE, json.dumps(asdict(self._state)))
 
 
 def start_of(lake: Lake, healing: Healing, partition: int, resumed: int | None) -> int:

@@ -17,6 +17,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from pipelines.durable import sync
 from pipelines.marker import Marker, read_marker, write_marker
 from pipelines.parquet import by_keys, write_file
 from pipelines.store import Store
@@ -166,17 +167,9 @@ class Lake:
 def _sync_tree(folder: Path) -> None:
     """Make the names below `folder`, its own and that of the folder it lies in durable."""
     for path in [folder, *(p for p in folder.rglob("*") if p.is_dir())]:
-        _sync(path)
-    _sync(folder.parent)
-    _sync(folder.parent.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    sync(folder.parent)
+    sync(folder.parent.parent)
 
 
 def _size(folder: Path) -> int:

@@ -1,12 +1,12 @@
 """One partition of the log, as its one writer has it: an SQLite file in WAL mode with `synchronous=FULL`."""
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.durable import sync
 from schemas.errors import LakeError, Unavailable
 
 _CREATE: Final = """
@@ -164,11 +164,7 @@ def set_aside(path: Path) -> Path:
     for suffix in ("-wal", "-shm", ""):
         if (beside := Path(f"{path}{suffix}")).exists():
             beside.replace(f"{aside}{suffix}")
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
     return aside
 
 

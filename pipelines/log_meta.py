@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines import durable
 from pipelines.lock import hold
 from pipelines.log_file import DamagedError, LogFile, path_of
 from schemas.errors import LakeError
@@ -124,22 +125,8 @@ def _no_log(folder: Path) -> LakeError:
 
 def _write(folder: Path, told: dict[str, Any]) -> None:
     """Put the description in its place, durably, the name of its folder too."""
-    draft = folder / f"{_NAME}.new"
     try:
-        with draft.open("w") as file:
-            json.dump(told, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / _NAME)
-        for each in (folder, folder.parent):
-            _sync(each)
+        durable.write_text(folder / _NAME, json.dumps(told))
+        durable.sync(folder.parent)
     except OSError as error:
         raise LakeError(f"{folder}: can't be written: {error.strerror}") from error
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,22 +16,12 @@ from schemas.tables import TABLES
 from schemas.topics import Up, up_topic
 from tests.factories import NOON, header, payload
 from tests.integration.service import ask, drain, service, stop, until
+from tests.integration.test_flow_recovery import WATCHED
 
 pytestmark = pytest.mark.integration
 
 PARTITIONS = 2
-QUICK = (
-    "flow.epoch=0.1",
-    "flow.batch_records=200",
-    "log.partitions=2",
-    "drift.window=0.5",
-    "drift.round=0.25",
-    "drift.grace=0.25",
-    "drift.false_alarms_per_day=1000",
-    "select.round=0.5",
-    "select.labels_per_hour=36000",
-    "select.bytes_per_hour=1000000000",
-)
+QUICK = ("flow.epoch=0.1", "flow.batch_records=200", "log.partitions=2", *WATCHED)
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
