@@ -8,12 +8,13 @@ import hashlib
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event
+from types import MappingProxyType
 from typing import Final
 
 from edge_publisher.link import Link
@@ -73,6 +74,7 @@ class Agent:
         folder: of its outbox and ring; no other agent's.
         link: to the broker.
         sending, storage: settings.
+        attributes: what its hello says of the device in the owner's words.
         uplink: what publishes; the link itself, unless a simulation stands between.
         on_accepted: called with each inference once it is on disk.
 
@@ -95,10 +97,12 @@ class Agent:
         link: Link,
         sending: SendingSettings = SendingSettings(),
         storage: StorageSettings = StorageSettings(),
+        attributes: Mapping[str, str] = MappingProxyType({}),
         uplink: Uplink | None = None,
         on_accepted: Callable[[Accepted], None] | None = None,
     ) -> None:
         self.device, self.site, self.link = device, site, link
+        self._attributes = attributes
         self.refused = 0
         self.unstored = 0
         self.outbox = Outbox(folder, max_bytes=storage.outbox_bytes)
@@ -221,6 +225,7 @@ class Agent:
         hello = Hello(schema=SCHEMA, stream=self.outbox.stream, next_seq=self.outbox.next_seq, device_time=_now_us())
         hello.site, hello.hardware, hello.agent = self.site, platform.machine()[:MAX_TEXT_CHARS], _own_version()
         hello.model, hello.model_version = self._kind.model, self._kind.model_version
+        hello.attributes.update(self._attributes)
         self._hello_due = not self._uplink.publish(Up.HELLO, seal(hello))
 
     def _report(self) -> None:

@@ -74,6 +74,7 @@ def _run(chosen: argparse.Namespace) -> None:
         link=Link(settings.device, settings.broker),
         sending=settings.sending,
         storage=settings.storage,
+        attributes=settings.attributes,
     )
     with closing(agent):
         agent.run(paced(sensor, settings.sensor.rate_hz, stop), stop)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
+from schemas.attributes import attributes_fault
 from schemas.envelope import MAX_PAYLOAD_BYTES
 from schemas.errors import SettingsError
 from schemas.topics import is_device_id, is_name
@@ -78,6 +79,7 @@ class DeviceSettings:
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     sending: SendingSettings = field(default_factory=SendingSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_settings(path: Path) -> DeviceSettings:
@@ -92,6 +94,7 @@ def read_settings(path: Path) -> DeviceSettings:
         raise SettingsError(f"{path}: can't be read: {error}") from error
     settings = filled(DeviceSettings, raw, str(path))
     check_device(settings.device, settings.site, str(path))
+    check_attributes(settings.attributes, str(path))
     check_broker(settings.broker, str(path))
     check_sending(settings.sending, str(path))
     demand(0 < settings.sensor.rate_hz < 1e6, str(path), "sensor.rate_hz must be above 0")
@@ -117,6 +120,12 @@ def check_device(device: str, site: str, where: str) -> None:
     """Raise `SettingsError` unless `device` and `site` can stand in topics and paths."""
     demand(is_device_id(device), where, f"device {device!r} must be 1 to 63 of a-z, 0-9 and inner -")
     demand(is_name(site), where, f"site {site!r} must be 1 to 63 of a-z, 0-9, _ and -")
+
+
+def check_attributes(attributes: Mapping[str, str], where: str) -> None:
+    """Raise `SettingsError` unless the server would take them in a hello."""
+    fault = attributes_fault(attributes)
+    demand(fault is None, where, f"attributes: {fault}")
 
 
 def check_broker(broker: BrokerSettings, where: str) -> None:
@@ -165,6 +174,10 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise SettingsError(f"{where}: must be a list")
         return tuple(_value(get_args(kind)[0], each, f"{where}[{place}]") for place, each in enumerate(value))
+    if get_origin(kind) is Mapping:
+        if not isinstance(value, dict):
+            raise SettingsError(f"{where}: must be a table")
+        return {name: _value(get_args(kind)[1], each, f"{where}.{name}") for name, each in value.items()}
     if get_origin(kind) is UnionType:
         return None if value is None else _value(get_args(kind)[0], value, where)
     if kind is float and type(value) is int:

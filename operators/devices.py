@@ -6,7 +6,7 @@ from typing import Any
 
 from operators.decode import Decoded, Receipt
 from operators.tabulate import day_of
-from schemas.wire_pb2 import Feedback
+from schemas.wire_pb2 import Feedback, Hello
 
 _SHARED = ("next_seq", "device_time")
 _HELLO = ("site", "hardware", "agent", "model", "model_version")
@@ -34,7 +34,9 @@ def origin_row(partition: int, receipt: Receipt) -> dict[str, Any]:
 
 def device_rows(decoded: Decoded) -> list[dict[str, Any]]:
     """A row of `devices` for each hello and each status."""
-    hellos = [_row(decoded.partition, *each, "hello", _SHARED + _HELLO) for each in decoded.hellos]
+    hellos = [
+        _row(decoded.partition, *each, "hello", _SHARED + _HELLO) | _attributes(each[1]) for each in decoded.hellos
+    ]
     return hellos + [_row(decoded.partition, *each, "status", _SHARED + _STATUS) for each in decoded.statuses]
 
 
@@ -47,6 +49,10 @@ def word_of(message: Feedback) -> bytes:
     """A digest of all that a word of feedback says, 8 bytes."""
     said = f"{message.seq}/{message.kind}/{message.class_id}/{message.device_time}/"
     return blake2b(said.encode() + message.stream, digest_size=8).digest()
+
+
+def _attributes(hello: Hello) -> dict[str, Any]:
+    return {"attributes": sorted(hello.attributes.items())}  # the wire has no order
 
 
 def _row(partition: int, receipt: Receipt, message: Any, event: str, fields: Sequence[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ M = TypeVar("M", bound=Message)
 
 def seal(message: Message) -> bytes:
     """The bytes of `message` to publish, checksum at the end."""
-    body = message.SerializeToString()
+    body = message.SerializeToString(deterministic=True)  # maps in the order of their names
     return body + _TRAILER.pack(_CRC_TAG, zlib.crc32(body))
 
 

@@ -6,6 +6,7 @@ in range, lists are bounded. To send one, fill the class and `seal` it.
 
 from typing import Final
 
+from schemas.attributes import attributes_fault
 from schemas.envelope import MAX_PAYLOAD_BYTES, unseal
 from schemas.errors import Reason, Rejected
 from schemas.wire import DIGEST_BYTES, MAX_SEQ, STREAM_BYTES, TIMES
@@ -53,6 +54,9 @@ def read_hello(payload: bytes, max_bytes: int = MAX_PAYLOAD_BYTES) -> Hello:
     _check_time(message.device_time)
     for text in (message.site, message.hardware, message.agent, message.model):
         _check_text(text)
+    fault = attributes_fault(message.attributes)
+    if fault:
+        raise Rejected(Reason.OUT_OF_RANGE, fault)
     return message
 
 

@@ -111,7 +111,14 @@ class Sample(_message.Message):
     def __init__(self, schema: _Optional[int] = ..., stream: _Optional[bytes] = ..., seq: _Optional[int] = ..., request_id: _Optional[bytes] = ..., outcome: _Optional[str] = ..., content_type: _Optional[str] = ..., sample: _Optional[bytes] = ..., crc: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("schema", "stream", "next_seq", "device_time", "site", "hardware", "agent", "model", "model_version", "crc")
+    __slots__ = ("schema", "stream", "next_seq", "device_time", "site", "hardware", "agent", "model", "model_version", "attributes", "crc")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQ_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +128,7 @@ class Hello(_message.Message):
     AGENT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     CRC_FIELD_NUMBER: _ClassVar[int]
     schema: int
     stream: bytes
@@ -131,8 +139,9 @@ class Hello(_message.Message):
     agent: str
     model: str
     model_version: int
+    attributes: _containers.ScalarMap[str, str]
     crc: int
-    def __init__(self, schema: _Optional[int] = ..., stream: _Optional[bytes] = ..., next_seq: _Optional[int] = ..., device_time: _Optional[int] = ..., site: _Optional[str] = ..., hardware: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., crc: _Optional[int] = ...) -> None: ...
+    def __init__(self, schema: _Optional[int] = ..., stream: _Optional[bytes] = ..., next_seq: _Optional[int] = ..., device_time: _Optional[int] = ..., site: _Optional[str] = ..., hardware: _Optional[str] = ..., agent: _Optional[str] = ..., model: _Optional[str] = ..., model_version: _Optional[int] = ..., attributes: _Optional[_Mapping[str, str]] = ..., crc: _Optional[int] = ...) -> None: ...
 
 class Status(_message.Message):
     __slots__ = ("schema", "stream", "next_seq", "device_time", "outbox_records", "outbox_bytes", "ring_samples", "ring_bytes", "refused_inferences", "unrouted_messages", "outbox_restores", "crc")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from edge_publisher.settings import (
     BrokerSettings,
     SendingSettings,
     StorageSettings,
+    check_attributes,
     check_broker,
     check_device,
     demand,
@@ -43,7 +45,7 @@ class Offline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSpec:
-    """One device of the fleet."""
+    """One device of the fleet; its attributes are those of its hello."""
 
     device: str
     site: str
@@ -52,6 +54,7 @@ class DeviceSpec:
     effects: tuple[EffectSettings, ...] = ()
     offline: tuple[Offline, ...] = ()
     kind: str = "camera"
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def read(path: Path) -> FleetSettings:
 
 def _check(each: DeviceSpec, where: str) -> None:
     check_device(each.device, each.site, where)
+    check_attributes(each.attributes, where)
     demand(each.kind in KINDS, where, f"kind must be one of {', '.join(KINDS)}")
     demand(0 < each.rate_hz <= 1000, where, "rate_hz must be above 0, at most 1000")
     for effect in each.effects:

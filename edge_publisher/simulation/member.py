@@ -94,6 +94,7 @@ class CameraMember:
             link=self.link,
             sending=settings.sending,
             storage=settings.storage,
+            attributes=spec.attributes,
             uplink=_spoiled(self.link, spec, random.Random(f"{seed}")),
             on_accepted=self._note,
         )

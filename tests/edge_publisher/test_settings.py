@@ -23,6 +23,12 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
     assert settings.sending.batch_seconds == 2.0
 
 
+def test_attributes_are_what_the_owner_says(tmp_path: Path) -> None:
+    assert read_settings(written(tmp_path, LEAST)).attributes == {}
+    settings = read_settings(written(tmp_path, LEAST + '[attributes]\nlens = "wide"\nhousing = "IP 67/b"\n'))
+    assert settings.attributes == {"lens": "wide", "housing": "IP 67/b"}
+
+
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     text = LEAST + '[broker]\npassword_file = "secret"\nca_file = "/etc/ca.pem"\n'
     settings = read_settings(written(tmp_path, text))
@@ -54,6 +60,11 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             "'sensor.directory' is missing",
         ),
         (LEAST.replace("cam-1", "Cam 1"), "device 'Cam 1' must be"),
+        (LEAST + "attributes = 1", "attributes: must be a table"),
+        (LEAST + "[attributes]\nlens = 1", "attributes.lens: must be str, not 1"),
+        (LEAST + '[attributes]\nLens = "wide"', "attributes: names of attributes are a letter"),
+        (LEAST + '[attributes]\nlens = "a\\tb"', "attributes: values of attributes are printable"),
+        (LEAST + "[attributes]\n" + "".join(f'a{each} = ""\n' for each in range(17)), "17 attributes, at most 16"),
         (LEAST.replace("north", "../x"), "site '../x' must be"),
         ("device = ", "can't be read"),
     ],
@@ -81,6 +92,8 @@ CAMERA = '{"device": "cam-1", "site": "north"%s}'
         (CAMERA % ', "link": {"drop": 1}', "must be 0 to below 1"),
         (CAMERA % ', "link": {"lose": 1}', "unknown setting 'lose'"),
         (CAMERA % ', "rate_hz": 0', "rate_hz must be above 0"),
+        (CAMERA % ', "attributes": {"lens": 3}', "attributes.lens: must be str, not 3"),
+        (CAMERA % ', "attributes": {"9": "x"}', "cam-1: attributes: names of attributes"),
         (CAMERA % ', "offline": [{"to_s": 1}]', "'from_s' is missing"),
     ],
 )
@@ -93,11 +106,11 @@ def test_a_wrong_setting_of_a_fleet_is_named(tmp_path: Path, device: str, words:
 
 def test_null_and_numbers_without_a_point_are_read(tmp_path: Path) -> None:
     file = tmp_path / "fleet.json"
-    file.write_text(
-        FLEET % (CAMERA % ', "link": null, "offline": [{"from_s": 1, "to_s": null}, {"from_s": 1, "to_s": 2}]')
-    )
+    offline = ', "link": null, "offline": [{"from_s": 1, "to_s": null}, {"from_s": 1, "to_s": 2}]'
+    file.write_text(FLEET % (CAMERA % (offline + ', "attributes": {"lens": "wide"}')))
     spec = read(file).devices[0]
     assert spec.link is None
+    assert spec.attributes == {"lens": "wide"}
     assert [each.to_s for each in spec.offline] == [None, 2.0]
 
 

@@ -28,7 +28,15 @@ SMALL: dict[Callable[..., Message], Message] = {
         schema=1, stream=STREAM, seq=7, request_id=STREAM, outcome="delivered", content_type="image/png", sample=b"raw"
     ),
     messages.read_hello: Hello(
-        schema=1, stream=STREAM, next_seq=70, device_time=NOON, site="north", hardware="pi", agent="1", model="digits"
+        schema=1,
+        stream=STREAM,
+        next_seq=70,
+        device_time=NOON,
+        site="north",
+        hardware="pi",
+        agent="1",
+        model="digits",
+        attributes={"lens": "wide", "housing": "b"},
     ),
     messages.read_status: Status(schema=1, stream=STREAM, next_seq=70, device_time=NOON, outbox_records=3),
     messages.read_feedback: Feedback(schema=1, stream=STREAM, seq=7, kind="corrected", class_id=3, device_time=NOON),

@@ -42,6 +42,11 @@ def request(**change: Any) -> Requests:
     return Requests(schema=1, requests=[Request(**usual | change)])
 
 
+def numbered(count: int) -> dict[str, str]:
+    """So many attributes, of the longest names and values."""
+    return {f"a{number}".ljust(32, "_"): "é" * 64 for number in range(count)}
+
+
 @pytest.mark.parametrize(
     ("reader", "message", "why"),
     [
@@ -65,6 +70,12 @@ def request(**change: Any) -> Requests:
         (read_hello, Hello(schema=1, stream=STREAM, site=LONG), Reason.OUT_OF_RANGE),
         (read_hello, Hello(schema=1, stream=STREAM, agent="\u202e"), Reason.OUT_OF_RANGE),
         (read_hello, Hello(schema=1, stream=STREAM, device_time=2**62), Reason.OUT_OF_RANGE),
+        (read_hello, Hello(schema=1, stream=STREAM, attributes={"Lens": "wide"}), Reason.OUT_OF_RANGE),
+        (read_hello, Hello(schema=1, stream=STREAM, attributes={"a" * 33: ""}), Reason.OUT_OF_RANGE),
+        (read_hello, Hello(schema=1, stream=STREAM, attributes={"": "wide"}), Reason.OUT_OF_RANGE),
+        (read_hello, Hello(schema=1, stream=STREAM, attributes={"lens": "w" * 65}), Reason.OUT_OF_RANGE),
+        (read_hello, Hello(schema=1, stream=STREAM, attributes={"lens": "a\nb"}), Reason.OUT_OF_RANGE),
+        (read_hello, Hello(schema=1, stream=STREAM, attributes=numbered(17)), Reason.OUT_OF_RANGE),
         (read_status, Status(schema=1, stream=STREAM, ring_bytes=BEYOND), Reason.OUT_OF_RANGE),
         (read_status, Status(schema=1, stream=STREAM, refused_inferences=BEYOND), Reason.OUT_OF_RANGE),
         (read_status, Status(stream=STREAM), Reason.MALFORMED),
@@ -92,6 +103,15 @@ def test_the_largest_that_may_travel_is_read() -> None:
     assert len(read_gaps(seal(Gaps(schema=1, stream=STREAM, gaps=[Gap()] * MAX_RANGES))).gaps) == MAX_RANGES
     assert read_sample(seal(sample(seq=MAX_SEQ))).seq == MAX_SEQ
     assert read_ack(seal(Ack(schema=1, stream=STREAM, through=-1))).through == -1
+    assert dict(read_hello(seal(Hello(schema=1, stream=STREAM, attributes=numbered(16)))).attributes) == numbered(16)
+
+
+def test_the_order_of_attributes_changes_no_byte() -> None:
+    names = [f"attribute_{number}" for number in range(12)]
+    one, other = Hello(schema=1, stream=STREAM), Hello(schema=1, stream=STREAM)
+    one.attributes.update(dict.fromkeys(names, "x"))
+    other.attributes.update(dict.fromkeys(reversed(names), "x"))
+    assert seal(one) == seal(other)
 
 
 def test_one_kind_of_message_is_not_mistaken_for_another() -> None:
