@@ -1,226 +1,173 @@
-"""What a model was accepted on, as counts and sums that can be merged.
+"""What a model was accepted on, as counts that can be merged.
 
-A window of the fleet is compared with this. It holds no rows: neither images nor
-embeddings of the validation part can be read back from it.
+A window of the fleet is compared with this. It holds no rows: neither images nor embeddings of the
+validation part can be read back from it.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from operators import fixed_point
-from schemas.embedding import Codec
+from operators.panes import Columns, count, layout_of, positions
+from operators.scale import BINS, Scale
+from operators.space import WAVES, Floats, Space
 from schemas.errors import BundleError
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CONFIDENCE_BINS: Final = 16
-MAX_DIMS: Final = 1024
-"""Largest embedding that drift compares: its second moments take dims² · 4 bytes."""
+VALIDATION: Final = "validation"
+BLESSED: Final = "blessed"
+
+_UNCOUNTED: Final = ("latency", "quality")
+"""Features that say nothing of validation rows: they never travelled."""
+
+_BLOCK_ROWS: Final = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reference:
-    """Statistics of predictions, confidence and embedding over the rows a model was accepted on.
+    """The counts of the rows that a model was accepted on, on their scale.
 
     Attributes:
         model: name of the bundle.
         version: its counter.
-        labels: names of the classes, by class id; L of them.
-        rows: how many inferences.
-        class_counts: (L,) int64, by predicted class.
-        confidence_edges: (15,) float64, inner edges of 16 bins of the best class's calibrated
-            probability, at quantiles of the rows the reference was first made of; a bin holds its lower edge.
-        confidence_counts: (16,) int64.
-        embedding_codec: how embeddings travelled before they were summed.
-        embedding_unit: the fixed-point step of the sums.
-        embedding_sum: (d,) int64, in steps; d is 0 without an embedding.
-        embedding_outer: (d, d) int64, second moments about zero, in steps².
+        source: `validation`, or `blessed` where somebody blessed windows of production.
+        scale: bins of all that is watched.
+        pane: (width,) int64: of all rows. A feature whose counts are all zero was not counted.
+        by_class: (slots, width) int64: of the rows of each predicted class. Of validation rows they add up to `pane`.
+        labelled: (16,) int64: rows of each confidence bin whose true class is known; empty where
+            nobody knows any. Always of validation rows.
+        correct: (16,) int64: those of them whose prediction was right; empty as `labelled`.
+        wave_products: (64, 64) int64: Σ of products of waves; empty without an embedding.
+        level, cohort: what a blessed reference is for; empty where it is the whole model.
     """
 
     model: str
     version: int
-    labels: tuple[str, ...]
-    rows: int
-    class_counts: Ints
-    confidence_edges: Doubles
-    confidence_counts: Ints
-    embedding_codec: Codec
-    embedding_unit: float
-    embedding_sum: Ints
-    embedding_outer: Ints
+    source: str
+    scale: Scale
+    pane: Ints
+    by_class: Ints
+    labelled: Ints
+    correct: Ints
+    wave_products: Ints
+    level: str = ""
+    cohort: str = ""
 
     @property
-    def dims(self) -> int:
-        """Values of an embedding as it travels; 0 without one."""
-        return len(self.embedding_sum)
+    def rows(self) -> int:
+        """How many inferences."""
+        return int(self.pane[layout_of(self.scale).rows])
 
     @property
-    def embedding_mean(self) -> Doubles:
-        """(d,) float64, in the units of the embedding."""
-        return self.embedding_sum / self.rows * self.embedding_unit
+    def events(self) -> int:
+        """How many of them are evidence."""
+        return int(self.pane[layout_of(self.scale).events])
 
-    @property
-    def embedding_covariance(self) -> Doubles:
-        """(d, d) float64, unbiased (divided by rows - 1), in squared units of the embedding."""
-        mean = self.embedding_sum / self.rows
-        about_zero = self.embedding_outer / self.rows
-        unbiased = self.rows / max(self.rows - 1, 1)
-        covariance: Doubles = (about_zero - np.outer(mean, mean)) * unbiased * self.embedding_unit**2
-        return covariance
+    def counts(self, name: str) -> Ints:
+        """The counts of one feature."""
+        return self.pane[layout_of(self.scale).at[name]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scale:
-    """How a reference counts: shared by all references that can be merged.
+def build(*, model: str, version: int, scale: Scale, columns: Columns, truth: Ints | None = None) -> Reference:
+    """The reference of n validation rows; exact, and the same in any order of them.
 
-    Attributes:
-        confidence_edges: (15,) float64, not falling.
-        embedding_unit: fixed-point step, above 0.
-    """
-
-    confidence_edges: Doubles
-    embedding_unit: float
-
-
-def scale_of(confidence: Floats, embeddings: Floats) -> Scale:
-    """The scale that suits these rows: edges at quantiles, a step from the largest value.
-
-    Args:
-        confidence: (n,) in [0, 1], n ≥ 1.
-        embeddings: (n, d), or (0, 0) without one.
-    """
-    shares = np.arange(1, CONFIDENCE_BINS) / CONFIDENCE_BINS
-    edges = np.quantile(confidence.astype(np.float64), shares)
-    # interpolation may round to a hair below its neighbour
-    return Scale(confidence_edges=np.maximum.accumulate(edges), embedding_unit=fixed_point.step_of(embeddings))
-
-
-def build(
-    *,
-    model: str,
-    version: int,
-    labels: tuple[str, ...],
-    class_id: NDArray[np.integer],
-    confidence: Floats,
-    embeddings: Floats,
-    embedding_codec: Codec,
-    scale: Scale | None = None,
-) -> Reference:
-    """The reference of n rows, as the server sees them.
+    Every row is evidence, since nobody repeats a sample there, and latency and quality stay uncounted. Embeddings are
+    counted of the rows in `columns.waved` alone: those that the space was fitted to lie nearer to its
+    centroids, and along its directions, than any later ones will.
 
     Args:
         model: name of the bundle.
         version: its counter.
-        labels: names of the classes.
-        class_id: (n,) predicted classes, below len(labels).
-        confidence: (n,) calibrated probability of the predicted class.
-        embeddings: (n, d) after the codec's round trip; (0, 0) without one.
-        embedding_codec: that codec.
-        scale: of the references this one will be merged with; made from the rows where not given.
+        scale: of the model.
+        columns: of the rows, as the server would see them; at least one.
+        truth: (n,) true classes, where they are known.
 
     Raises:
-        BundleError: no rows, or columns that do not fit each other.
+        BundleError: there are no rows.
     """
-    if not 0 < len(class_id) == len(confidence) or len(embeddings) not in (0, len(class_id)):
-        raise BundleError("a reference needs rows, and as many of each column")
-    scale = scale or scale_of(confidence, embeddings)
-    counts = confidence_counts(confidence, scale.confidence_edges)
-    return check(
-        Reference(
-            model=model,
-            version=version,
-            labels=labels,
-            rows=len(class_id),
-            class_counts=np.bincount(class_id, minlength=len(labels)),
-            confidence_edges=scale.confidence_edges,
-            confidence_counts=counts,
-            embedding_codec=embedding_codec,
-            embedding_unit=scale.embedding_unit,
-            embedding_sum=fixed_point.codes(embeddings, scale.embedding_unit).sum(axis=0, dtype=np.int64),
-            embedding_outer=fixed_point.outer_sum(embeddings, scale.embedding_unit),
-        )
+    if not len(columns.class_id):
+        raise BundleError(f"{model} {version}: a reference needs rows")
+    position = positions(scale, columns)
+    slot = scale.class_slots(columns.class_id)
+    by_class = count(scale, columns, position, np.ones(len(slot), bool), slot, scale.classes)
+    unseen = count(scale, columns, position, columns.waved, slot, scale.classes)
+    layout = layout_of(scale)
+    for name in _UNCOUNTED:
+        by_class[:, layout.at[name]] = 0
+    for name in scale.of_embedding:
+        by_class[:, layout.at[name]] = unseen[:, layout.at[name]]
+    labelled, correct = _judged(scale, columns, truth)
+    return Reference(
+        model=model,
+        version=version,
+        source=VALIDATION,
+        scale=scale,
+        pane=by_class.sum(axis=0),
+        by_class=by_class,
+        labelled=labelled,
+        correct=correct,
+        wave_products=_wave_products(scale.space, columns),
     )
 
 
-def confidence_counts(confidence: Floats, edges: Doubles) -> Ints:
-    """(16,) int64: how many of `confidence`, shape (n,), fall into each bin."""
-    return np.bincount(confidence_bin(confidence, edges), minlength=CONFIDENCE_BINS)
+def _judged(scale: Scale, columns: Columns, truth: Ints | None) -> tuple[Ints, Ints]:
+    """Rows of each confidence bin, and those of them that are right."""
+    if truth is None:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    place = np.searchsorted(scale.confidence_edges, columns.confidence, side="right")
+    right = columns.class_id == truth
+    return np.bincount(place, minlength=BINS), np.bincount(place[right], minlength=BINS)
 
 
-def confidence_bin(confidence: Floats, edges: Doubles) -> Ints:
-    """(n,) int64 in 0 … 15: the bin of each confidence; an edge belongs to the bin above it."""
-    return np.searchsorted(edges, confidence.astype(np.float64), side="right")
+def _wave_products(space: Space | None, columns: Columns) -> Ints:
+    """Σ v·vᵀ over the waves v of the rows that have them: exact, since float64 holds every partial sum."""
+    if space is None or columns.located is None:
+        return np.empty((0, 0), np.int64)
+    total = np.zeros((WAVES, WAVES), np.int64)
+    cells: Floats = columns.located.cells[columns.waved]
+    for at in range(0, len(cells), _BLOCK_ROWS):
+        values = space.wave_values(cells[at : at + _BLOCK_ROWS]).astype(np.float64)
+        total += (values.T @ values).astype(np.int64)
+    return total
 
 
 def merge(a: Reference, b: Reference) -> Reference:
     """The reference of the rows of both; exact, and the same in any order.
 
     Raises:
-        BundleError: they are of different models, or count on different scales.
+        BundleError: they are of different models, one of them alone is labelled or blessed, or they count on
+            different scales.
     """
-    same = (
-        (a.model, a.version, a.labels, a.embedding_codec) == (b.model, b.version, b.labels, b.embedding_codec)
-        and a.embedding_unit == b.embedding_unit
-        and np.array_equal(a.confidence_edges, b.confidence_edges)
-        and a.dims == b.dims
-    )
-    if not same:
-        raise BundleError(f"references of {a.model} {a.version} and {b.model} {b.version} count on different scales")
+    if _kind(a) != _kind(b) or not same_scale(a.scale, b.scale):
+        raise BundleError(
+            f"references of {a.model} {a.version} and {b.model} {b.version} do not go together: "
+            "other models, labelled and not, blessed and not, or different scales"
+        )
     return replace(
         a,
-        rows=a.rows + b.rows,
-        class_counts=a.class_counts + b.class_counts,
-        confidence_counts=a.confidence_counts + b.confidence_counts,
-        embedding_sum=a.embedding_sum + b.embedding_sum,
-        embedding_outer=a.embedding_outer + b.embedding_outer,
+        pane=a.pane + b.pane,
+        by_class=a.by_class + b.by_class,
+        labelled=a.labelled + b.labelled,
+        correct=a.correct + b.correct,
+        wave_products=a.wave_products + b.wave_products,
     )
 
 
-def check(reference: Reference) -> Reference:
-    """The reference itself, once it is known to be possible.
-
-    Raises:
-        BundleError: its counts do not add up, or a number can't be.
-    """
-    for ok, what in _demands(reference):
-        if not ok:
-            raise BundleError(f"reference of {reference.model} {reference.version}: {what}")
-    return reference
+def _kind(r: Reference) -> tuple[object, ...]:
+    return r.model, r.version, r.source, r.level, r.cohort, len(r.correct)
 
 
-def _demands(r: Reference) -> tuple[tuple[bool, str], ...]:
-    """What a reference must fulfil, each with what to say where it does not."""
-    edges, d = r.confidence_edges, r.dims
-    return (
-        (0 < r.rows < 2**35, "rows must be 1 or more"),
-        (r.class_counts.shape == (len(r.labels),), "class_counts needs one count a label"),
-        (_add_up(r.class_counts, r.rows), "class_counts do not add up to rows"),
-        (r.confidence_counts.shape == (CONFIDENCE_BINS,), "confidence_counts must be 16"),
-        (_add_up(r.confidence_counts, r.rows), "confidence_counts do not add up to rows"),
-        (edges.shape == (CONFIDENCE_BINS - 1,) and _rising(edges), "confidence_edges must be 15, rising in [0, 1]"),
-        (d <= MAX_DIMS, f"an embedding of {d} values; drift compares up to {MAX_DIMS}: use codec pca-i8"),
-        ((d == 0) == (r.embedding_codec is Codec.NONE), "the embedding and its codec do not go together"),
-        (bool(np.isfinite(r.embedding_unit)) and r.embedding_unit > 0, "embedding_unit must be above 0"),
-        (r.embedding_outer.shape == (d, d) and _possible_moments(r), "the moments of the embedding can't be"),
-    )
+def same_scale(a: Scale, b: Scale) -> bool:
+    """Whether what was counted on one scale can be added to what was counted on the other."""
+    return a is b or _same(a, b)
 
 
-def _add_up(counts: Ints, rows: int) -> bool:
-    return bool((counts >= 0).all()) and int(counts.sum()) == rows
-
-
-def _rising(edges: Doubles) -> bool:
-    return bool(((edges >= 0) & (edges <= 1)).all() and (np.diff(edges) >= 0).all())
-
-
-def _possible_moments(r: Reference) -> bool:
-    """Whether no value is beyond the codes and no variance below 0 (but for rounding)."""
-    squares = r.embedding_outer.diagonal().astype(np.float64)
-    within = np.abs(r.embedding_sum) <= r.rows * fixed_point.MAX_CODE
-    spread = squares * r.rows >= r.embedding_sum.astype(np.float64) ** 2 * (1 - 1e-9)
-    return bool(within.all() and spread.all())
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return np.array_equal(a, b)
+    if is_dataclass(a) and type(a) is type(b):
+        return all(_same(getattr(a, each.name), getattr(b, each.name)) for each in fields(a))
+    return bool(a == b)

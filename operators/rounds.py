@@ -19,13 +19,11 @@ class Part(Generic[T]):
     Attributes:
         partition: which one.
         round: number of the round; a partition's rounds increase, but may skip some.
-        time_us: log time at its end.
         content: whatever it says.
     """
 
     partition: int
     round: int
-    time_us: int
     content: T
 
 
@@ -61,7 +59,7 @@ class Rounds(Generic[T]):
 
     def snapshot(self) -> tuple[Any, ...]:
         """The state as plain values."""
-        return (tuple(self.told.items()), tuple((p.partition, p.round, p.time_us, p.content) for p in self.waiting))
+        return (tuple(self.told.items()), tuple((p.partition, p.round, p.content) for p in self.waiting))
 
     @classmethod
     def restore(cls, partitions: int, state: tuple[Any, ...] | None) -> "Rounds[T]":

@@ -1,10 +1,10 @@
 """How far a window lies from the reference: one number for each statistic.
 
-All take counts or means of many windows at once, along the leading axes, and none
-has a threshold: that depends on the rows of window and reference, see `calibration`.
+All take counts of many windows at once, along the leading axes, and none has a fixed
+threshold: what is large depends on the rows of window and reference, see `nulls`.
 """
 
-from enum import StrEnum
+import math
 from typing import Final
 
 import numpy as np
@@ -14,14 +14,6 @@ Doubles = NDArray[np.float64]
 Counts = NDArray[np.int64] | Doubles
 
 PSEUDO_COUNT: Final = 0.5
-
-
-class Statistic(StrEnum):
-    """What is compared, and with what: the name in settings, rows and SQL."""
-
-    PREDICTION_MIX = "prediction_mix"  # population_stability of predicted classes
-    CONFIDENCE = "confidence"  # kolmogorov_smirnov of the best class's probability
-    EMBEDDING_MEAN = "embedding_mean"  # embedding_mean_shift
 
 
 def smoothed_shares(counts: Counts) -> Doubles:
@@ -52,6 +44,24 @@ def population_stability(reference: Counts, window: Counts) -> Doubles:
     return index
 
 
+def jensen_shannon(reference: Counts, window: Counts) -> Doubles:
+    """Jensen-Shannon divergence of counts in the same bins, in nats, in [0, ln 2].
+
+    ½ KL(p | m) + ½ KL(q | m) with m = (p + q) / 2, and p and q the smoothed shares of window and
+    reference (Lin, 1991). Not its square root, which other tools call a distance. Near 0 it is an eighth of
+    `population_stability`. For example, of counts (50, 50) and (80, 20) it is 0.05.
+
+    Args:
+        reference: (…, bins) counts.
+        window: (…, bins) counts, broadcast against the reference.
+    """
+    p, q = smoothed_shares(window), smoothed_shares(reference)
+    mixed = (p + q) / 2
+    divergence = (p * np.log(p / mixed) + q * np.log(q / mixed)).sum(axis=-1) / 2
+    bounded: Doubles = np.clip(divergence, 0.0, math.log(2))
+    return bounded
+
+
 def kolmogorov_smirnov(reference: Counts, window: Counts) -> Doubles:
     """Largest distance of the two cumulative distributions at the bin edges, in [0, 1].
 
@@ -62,28 +72,46 @@ def kolmogorov_smirnov(reference: Counts, window: Counts) -> Doubles:
         reference: (…, bins) counts, at least one row.
         window: (…, bins) counts, at least one row.
     """
-    p = np.cumsum(window, axis=-1) / np.sum(window, axis=-1, keepdims=True)
-    q = np.cumsum(reference, axis=-1) / np.sum(reference, axis=-1, keepdims=True)
-    distance: Doubles = np.abs(p - q).max(axis=-1)
+    distance: Doubles = np.abs(_cumulative(window) - _cumulative(reference)).max(axis=-1)
     return distance
 
 
-def embedding_mean_shift(means: Doubles, reference_mean: Doubles, directions: Doubles) -> Doubles:
-    """How far mean embeddings lie from the reference's, in reference standard deviations, ≥ 0.
+def mid_ranks(reference: Counts) -> Doubles:
+    """Where each bin stands in the reference: the share below it and half its own, last axis, in [0, 1].
 
-    √(1/r · Σ_k z_k²) with z_k = v_kᵀ(m - m_ref) / σ_k over the r leading principal directions: the
-    root mean square of r standardised shifts, which is Mahalanobis' distance (Mahalanobis, 1936;
-    Hotelling, 1931) in that subspace, over √r, so that it reads the same for any r.
+    The ridit of a bin (Bross, 1958, Biometrics). Its mean over the reference is ½, whatever is measured.
 
     Args:
-        means: (…, d) mean embeddings of windows.
-        reference_mean: (d,).
-        directions: (r, d) rows v_k / σ_k, as `principal_directions` gives them, r ≥ 1.
+        reference: (…, bins) counts, at least one row.
     """
-    # not BLAS: it rounds otherwise for one window than for many, and a replay must give the same
-    z = np.einsum("...d,rd->...r", means - reference_mean, directions)
-    shift: Doubles = np.sqrt((z**2).mean(axis=-1))
-    return shift
+    cumulative = _cumulative(reference)
+    below = np.concatenate([np.zeros_like(cumulative[..., :1]), cumulative[..., :-1]], axis=-1)
+    ranks: Doubles = (cumulative + below) / 2
+    return ranks
+
+
+def wasserstein(reference: Counts, window: Counts) -> Doubles:
+    """How far rows have to be moved to turn window into reference, in ranks of the reference, in [0, ½].
+
+    The distance of order 1 (Kantorovich, 1942; Vaserstein, 1969) of ordered bins, Σ |P - Q| over the gaps between
+    bins, with each bin at its `mid_ranks`. So it has no unit of its own: 0.1 means that the average row moved by a
+    tenth of the reference. It is not symmetric, and bins that lie together beyond the reference are one to it.
+    For example, of counts (50, 50) and (80, 20) it is 0.15: 30 % of the rows moved by half the reference.
+
+    Args:
+        reference: (…, bins) counts, at least one row.
+        window: (…, bins) counts, at least one row.
+    """
+    apart = np.abs(_cumulative(window) - _cumulative(reference))[..., :-1]
+    distance: Doubles = (apart * np.diff(mid_ranks(reference), axis=-1)).sum(axis=-1)
+    return distance
+
+
+def _cumulative(counts: Counts) -> Doubles:
+    """Share of the rows in each bin or below it, last axis."""
+    running = np.cumsum(counts.astype(np.float64), axis=-1)
+    shares: Doubles = running / running[..., -1:]
+    return shares
 
 
 def principal_directions(covariance: Doubles, variance_share: float = 0.95, most: int = 16) -> Doubles:

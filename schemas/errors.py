@@ -10,6 +10,7 @@
     │   └── LakeError           the lake or log folder is not there or not writable
     ├── Unavailable         retry with backoff: the other side is not there now
     │   └── BrokerUnavailable
+    ├── Refused             give up: the other side is there and will not take it
     └── Fatal               stop, exit 2: going on could lose or double data
         ├── LockHeld            another process owns this outbox, log or flow
         └── UnsafeFolder        others may write to a folder that must be private
@@ -84,6 +85,10 @@ class Unavailable(GleanerError):
 
 class BrokerUnavailable(Unavailable):
     """No MQTT broker answers at the address, or it refused the connection."""
+
+
+class Refused(GleanerError):
+    """The other side is there and will not take it, however often it is asked; the text says what to change."""
 
 
 class Fatal(GleanerError):

@@ -127,6 +127,7 @@ DEVICES: Final = _table(
         ("site", pa.string()),
         ("hardware", pa.string()),
         ("agent", pa.string()),
+        ("attributes", pa.map_(pa.string(), pa.string())),  # in the owner's words; null in a status
         ("model", pa.string()),
         ("model_version", pa.int64()),
         ("outbox_records", pa.int64()),
@@ -159,23 +160,71 @@ FEEDBACK: Final = _table(
     by_model=False,
 )
 
+_COHORT: Final = [("model_version", pa.int64()), ("level", pa.string()), ("cohort", pa.string())]
+_WINDOW: Final = [("window_start", _TIME), ("window_end", _TIME), ("revision", pa.int64())]
+_MEASURES: Final = ("population_stability", "jensen_shannon", "kolmogorov_smirnov", "wasserstein")
+
+WINDOWS: Final = _table(
+    "windows",
+    [
+        *_COHORT,
+        *_WINDOW,  # revision: 0 when the window closed, more for each amendment
+        ("changed", _TIME),  # log time of this revision
+        ("rows", pa.int64()),
+        ("events", pa.int64()),  # rows that are no near repeat of the one before: the evidence
+        ("clock_off", pa.int64()),
+        ("rejects", pa.int64()),
+        ("gaps", pa.int64()),
+        ("complete", pa.bool_()),  # whether no device of the cohort can have more to tell of it
+        ("expected_accuracy", pa.float64()),
+        ("expected_accuracy_error", pa.float64()),
+        ("e_value", pa.float64()),
+        ("provisional", pa.bool_()),  # compared with the cohort's own first windows
+        ("counts", pa.list_(pa.int32())),
+    ],
+    sort=("level", "cohort", "window_start"),
+    key=("model", "model_version", "level", "cohort", "window_start", "revision"),
+    by_model=True,
+)
+
 DRIFT: Final = _table(
     "drift",
     [
-        ("model_version", pa.int64()),
-        ("site", pa.string()),
+        *_COHORT,
         ("statistic", pa.string()),
-        ("window_start", _TIME),
-        ("window_end", _TIME),
-        ("revision", pa.int64()),  # 0 when the window closed, more for each amendment
-        ("rows", pa.int64()),
-        ("value", pa.float64()),
-        ("threshold", pa.float64()),
-        ("exceeds", pa.bool_()),
-        ("alarming", pa.bool_()),
+        *_WINDOW,
+        ("events", pa.int64()),
+        ("e_value", pa.float64()),
+        ("opinions", pa.list_(pa.string())),  # second opinions that see a change here
+        *((column, pa.float64()) for name in _MEASURES for column in (name, f"{name}_low", f"{name}_high")),
+        ("maximum_mean_discrepancy", pa.float64()),
+        ("maximum_mean_discrepancy_high", pa.float64()),
     ],
-    sort=("site", "statistic", "window_start"),
-    key=("model", "model_version", "site", "statistic", "window_start", "revision"),
+    sort=("level", "cohort", "statistic", "window_start"),
+    key=("model", "model_version", "level", "cohort", "statistic", "window_start", "revision"),
+    by_model=True,
+)
+
+ALARMS: Final = _table(
+    "alarms",
+    [
+        ("alarm_id", pa.string()),
+        ("revision", pa.int64()),
+        ("state", pa.string()),  # raised, confirmed, retracted, cleared
+        ("changed", _TIME),
+        *_COHORT,
+        ("statistic", pa.string()),  # that moved most
+        ("since", _TIME),  # estimate of when it began
+        ("raised_at", _TIME),  # end of the window that raised it
+        ("cleared_at", _TIME),
+        ("events", pa.int64()),  # from `since` to `raised_at`
+        ("e_value", pa.float64()),  # when it was raised
+        ("needed", pa.float64()),  # e_value that was needed then
+        ("cause", pa.string()),  # alarms of one cause share it
+        ("moved", pa.string()),  # JSON: which statistics, classes and bins, and by how much
+    ],
+    sort=("level", "cohort", "changed"),
+    key=("alarm_id", "revision"),
     by_model=True,
 )
 
@@ -223,5 +272,5 @@ SAMPLES: Final = _table(
 )
 
 TABLES: Final[Mapping[str, Table]] = MappingProxyType(
-    {t.name: t for t in (INFERENCES, REJECTS, GAPS, DEVICES, FEEDBACK, DRIFT, SELECTIONS, SAMPLES)}
+    {t.name: t for t in (INFERENCES, REJECTS, GAPS, DEVICES, FEEDBACK, WINDOWS, DRIFT, ALARMS, SELECTIONS, SAMPLES)}
 )

@@ -12,7 +12,7 @@ TOLD = st.lists(st.sets(st.integers(0, 8), min_size=1), min_size=PARTITIONS, max
 
 
 def parts(told: list[set[int]]) -> list[list[Part[str]]]:
-    return [[Part(p, r, r * 10, f"{p}/{r}") for r in sorted(rounds)] for p, rounds in enumerate(told)]
+    return [[Part(p, r, f"{p}/{r}") for r in sorted(rounds)] for p, rounds in enumerate(told)]
 
 
 def interleaved(data: st.DataObject, queues: list[list[Part[str]]]) -> list[Part[str]]:
@@ -30,7 +30,7 @@ def test_any_interleaving_gives_the_same_rounds(told: list[set[int]], data: st.D
     whole = min(max(each) for each in told)
     numbers = sorted({number for each in told for number in each if number <= whole})
     assert given_out == [
-        [Part(p, number, number * 10, f"{p}/{number}") for p, each in enumerate(told) if number in each]
+        [Part(p, number, f"{p}/{number}") for p, each in enumerate(told) if number in each]
         for number in numbers
     ]
     assert {part.round for part in rounds.waiting} == {n for each in told for n in each if n > whole}
@@ -53,9 +53,9 @@ def test_a_restart_in_the_middle_changes_nothing(told: list[set[int]], data: st.
 
 def test_nothing_is_given_before_all_have_told() -> None:
     rounds: Rounds[str] = Rounds(2)
-    assert list(rounds.add(Part(0, 1, 10, "a"))) == []
-    assert list(rounds.add(Part(0, 2, 20, "b"))) == []
-    assert list(rounds.add(Part(1, 1, 10, "c"))) == [[Part(0, 1, 10, "a"), Part(1, 1, 10, "c")]]
+    assert list(rounds.add(Part(0, 1, "a"))) == []
+    assert list(rounds.add(Part(0, 2, "b"))) == []
+    assert list(rounds.add(Part(1, 1, "c"))) == [[Part(0, 1, "a"), Part(1, 1, "c")]]
 
 
 def test_the_first_start_is_empty() -> None:

@@ -1,106 +1,116 @@
-"""Windows: rows counted into panes, whatever batch or order they come in."""
+"""Windows: rows counted into panes, whatever batch or order they come in; near repeats are no events."""
+
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from operators.cohorts import levels
 from operators.panes import layout_of
-from operators.reference import Reference, build
-from operators.windows import Panes, add_panes, count_rows, embeddings_of
+from operators.scale import universal
+from operators.windows import MAX_STRANGERS, Counted, Counting, Panes, add_panes, count_rows, fitting
 from schemas.embedding import Codec
-from schemas.topics import Up
-from tests.factories import LABELS, NOON, header, inferences, payload, rows
+from tests.factories import LABELS, NOON, Message, header, inferences, payload, rows
 
 WINDOW = 300_000  # a third of a second: the rows of one message fall into several
+COUNTING = Counting(scales={}, levels=levels(("site", "device", "class")), window_us=WINDOW)
+SITES = Counting(scales={}, levels=levels(("site",)), window_us=WINDOW)
+LAYOUT = layout_of(universal())
 
 
-def reference_for(model: str, version: int, codec: Codec, dims: int) -> Reference:
-    rng = np.random.default_rng(version)
-    return build(
-        model=model,
-        version=version,
-        labels=tuple("abcdefghij"),
-        class_id=rng.integers(0, LABELS, 200),
-        confidence=rng.random(200, np.float32),
-        embeddings=rng.normal(size=(200, dims)).astype(np.float32),
-        embedding_codec=codec,
-    )
-
-
-MADE = (
-    ("digits", 3, Codec.I8, 4),
-    ("digits", 4, Codec.F32, 3),
-    ("letters", 3, Codec.NONE, 0),
-    ("faces", 1, Codec.F16, 2),
-)
-REFERENCES = {(model, version): reference_for(model, version, codec, dims) for model, version, codec, dims in MADE[:3]}
-MESSAGES = st.lists(
-    st.tuples(st.sampled_from(MADE), st.sampled_from(("north", "south")), st.integers(1, 6), st.integers(1, 3)),
-    max_size=6,
-)
-Shape = tuple[tuple[str, int, Codec, int], str, int, int]
-
-
-def batch(messages: list[Shape]) -> pa.RecordBatch:
-    return rows(
-        [
-            inferences(seed=seed, model=m, model_version=v, codec=c, dims=d, site=site, count=count, top_k=k)
-            for seed, ((m, v, c, d), site, count, k) in enumerate(messages)
-        ]
-    )
+def count(batches: Sequence[pa.RecordBatch], counting: Counting = COUNTING) -> Panes:
+    """What several batches add up to, one after the other; panes of nothing left out."""
+    counted, panes = Counted(), Panes()
+    for batch in batches:
+        add_panes(panes, count_rows(counted, batch, counting))
+    return panes
 
 
 def equal(a: Panes, b: Panes) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(pane, b[key]) for key, pane in a.items())
 
 
-@settings(deadline=None)
-@given(MESSAGES, st.data())
-def test_any_split_and_order_gives_the_same_panes(messages: list[Shape], data: st.DataObject) -> None:
-    whole = batch(messages)
-    order = data.draw(st.permutations(range(whole.num_rows)))
-    shuffled = whole.take(pa.array(order, pa.int64()))
-    cut = data.draw(st.integers(0, whole.num_rows))
-    added: Panes = {}
-    for part in (shuffled[:cut], shuffled[cut:]):
-        add_panes(added, count_rows(part, REFERENCES, WINDOW))
-    assert equal(added, count_rows(whole, REFERENCES, WINDOW))
+def burst(seed: int, lengths: Sequence[int], stream: int = 0) -> list[Message]:
+    """One record a message of a stream: each sight is shown as often as its length says."""
+    messages, seq = [], 0
+    for sight, length in enumerate(lengths):
+        for _ in range(length):
+            of = header(first_seq=seq, count=1, stream=bytes([stream] * 16), codec=Codec.NONE, dims=0)
+            body = payload(of, seed=1000 * seed + sight, device_time_delta_us=np.array([seq * 100_000], np.int32))
+            messages.append((f"cam-{stream}", inferences()[1], body))
+            seq += 1
+    return messages
 
 
-@settings(deadline=None)
-@given(MESSAGES)
-def test_each_row_of_a_known_model_is_in_the_pane_of_its_window(messages: list[Shape]) -> None:
-    wanted: dict[tuple[str, int, str, int], list[int]] = {}
-    for row in batch(messages).to_pylist():
-        if (row["model"], row["model_version"]) in REFERENCES:
-            time = round((row["time"].timestamp()) * 1_000_000)
-            key = (row["model"], row["model_version"], row["site"], time // WINDOW * WINDOW)
-            wanted.setdefault(key, [0] * LABELS)[row["class_ids"][0]] += 1
-    found = count_rows(batch(messages), REFERENCES, WINDOW)
-    assert {key: pane[layout_of(REFERENCES[key[:2]]).classes].tolist() for key, pane in found.items()} == wanted
-    assert all(pane[0] == sum(wanted[key]) for key, pane in found.items())
+@settings(deadline=None, max_examples=60)
+@given(
+    lengths=st.lists(st.lists(st.integers(1, 4), max_size=6), min_size=1, max_size=3),
+    cuts=st.lists(st.integers(0, 70), max_size=4),
+    data=st.data(),
+)
+def test_any_order_and_any_cut_gives_the_same_panes(
+    lengths: list[list[int]], cuts: list[int], data: st.DataObject
+) -> None:
+    messages = [message for stream, each in enumerate(lengths) for message in burst(stream, each, stream)]
+    whole = count([rows(messages)])
+    shuffled = data.draw(st.permutations(messages))
+    bounds = [0, *sorted(min(cut, len(messages)) for cut in cuts), len(messages)]
+    parts = [rows(shuffled[a:b]) for a, b in itertools.pairwise(bounds)]
+    assert equal(count(parts), whole)
+    assert sum(int(pane[LAYOUT.rows]) for key, pane in whole.items() if key[2] == "site") == len(messages)
 
 
-@pytest.mark.parametrize(("model", "version", "codec", "dims"), MADE[:3])
-def test_embeddings_of_a_slice_are_a_slice_of_the_embeddings(model: str, version: int, codec: Codec, dims: int) -> None:
-    of = rows([inferences(seed=s, model=model, model_version=version, codec=codec, dims=dims, count=5) for s in (0, 1)])
-    reference = REFERENCES[model, version]
-    whole: NDArray[np.float32] = embeddings_of(of, reference)
-    assert whole.shape == ((10, dims) if dims else (0, 0))
-    assert np.array_equal(embeddings_of(of[3:7], reference), whole[3:7])
-    assert np.array_equal(embeddings_of(of.take(pa.array([8, 2])), reference), whole[[8, 2]] if dims else whole)
+def test_a_burst_of_equal_frames_is_one_event() -> None:
+    total = sum(count([rows(burst(0, [12, 5, 1]))], SITES).values())
+    assert (total[LAYOUT.rows], total[LAYOUT.events]) == (18, 3)
+    assert total[LAYOUT.stack].sum() == 3 * (len(universal().features))
 
 
-def test_the_largest_values_that_are_let_in_are_counted() -> None:
-    huge = np.full(2, np.finfo(np.float32).max / 128, np.float32)
-    message = ("cam-1", Up.INFERENCES, payload(header(), embedding_scale=huge))
-    (pane,) = count_rows(rows([message]), REFERENCES, NOON).values()
-    assert pane[0] == 2
+def test_a_row_whose_predecessor_comes_later_is_taken_back() -> None:
+    first, second = burst(0, [2])
+    late = count([rows([second]), rows([first])], SITES)
+    assert sum(int(pane[LAYOUT.events]) for pane in late.values()) == 1
+    assert equal(late, count([rows([first, second])], SITES))
+
+
+def test_the_same_sight_of_another_model_version_is_an_event() -> None:
+    messages = [
+        inferences(first_seq=seq, count=1, model_version=version, codec=Codec.NONE, dims=0)
+        for seq, version in enumerate((1, 2))
+    ]
+    assert [int(pane[LAYOUT.events]) for pane in count([rows(messages)], SITES).values()] == [1, 1]
+
+
+def test_rows_of_a_wrong_clock_are_counted_apart() -> None:
+    ahead = inferences(device_time_us=NOON + 10**12, count=1)
+    (pane,) = count([rows([ahead])], SITES).values()
+    assert (pane[LAYOUT.rows], pane[LAYOUT.events]) == (1, 0)
+    assert pane[LAYOUT.at["quality"]].tolist() == [0, 1, 0, 0]
+
+
+def test_each_row_is_in_the_pane_of_its_window_and_cohort() -> None:
+    batch = rows([inferences(seed=s, site=site, first_seq=5 * s, count=5) for s, site in enumerate(("north", "south"))])
+    found = count([batch])
+    for row in batch.to_pylist():
+        start = round(row["time"].timestamp() * 1_000_000) // WINDOW * WINDOW
+        for level, cohort in (("site", row["site"]), ("device", "cam-1"), ("class", str(row["class_ids"][0]))):
+            pane = found["digits", 3, level, cohort, start]
+            assert pane[LAYOUT.at["prediction_mix"]][row["class_ids"][0]] > 0
+    assert {key[3] for key in found if key[2] == "class"} <= {str(number) for number in range(LABELS)}
+
+
+def test_models_that_devices_invent_are_bounded() -> None:
+    many = [inferences(seed=n, model=f"m-{n}", stream=n.to_bytes(16, "big")) for n in range(MAX_STRANGERS + 5)]
+    assert len({key[0] for key in count([rows(many)], SITES)}) == MAX_STRANGERS
+
+
+def test_panes_of_another_scale_do_not_fit() -> None:
+    panes = {("digits", 3, "site", "north", 0): np.zeros(3, np.int64), ("letters", 1, "site", "north", 0): np.zeros(3)}
+    assert list(fitting(panes, {("digits", 3): universal()})) == [("letters", 1, "site", "north", 0)]
 
 
 def test_nothing_is_counted_of_nothing() -> None:
-    assert count_rows(rows([]), REFERENCES, WINDOW) == {}
-    assert count_rows(rows([inferences(model="unknown")]), REFERENCES, WINDOW) == {}
+    assert count([rows([])]) == {}
