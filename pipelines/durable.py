@@ -23,8 +23,13 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: the disk does not take it; the old one stays.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """As `write_text`, of bytes."""
     draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text)
+    draft.write_bytes(data)
     sync(draft)
     draft.replace(path)
     sync(path.parent)

@@ -27,6 +27,7 @@ from pipelines.seeds import Seeds, count_streams, firsts_of, note_firsts, seeds_
 from pipelines.views import connect, next_numbers
 from schemas.errors import GleanerError
 
+_FROM_WINDOWS: Final = {"windows": "window_start", "drift": "window_start", "alarms": "since"}
 _STATE: Final = "state.json"
 _KEYS: Final = "known.duckdb"
 log = structlog.get_logger()
@@ -101,8 +102,8 @@ class Healing:
         if state is None or known is None:
             return tables
         kept = {name: known.without(name, batches) for name, batches in tables.items()}
-        if "drift" in kept:  # of windows that began before the log does, the lake knows more than the log
-            kept["drift"] = [_since(batch, state.begin_us) for batch in kept["drift"]]
+        for name in kept.keys() & _FROM_WINDOWS.keys():  # of windows before the log begins, the lake knows more
+            kept[name] = [_since(batch, _FROM_WINDOWS[name], state.begin_us) for batch in kept[name]]
         return {name: [b for b in batches if b.num_rows] for name, batches in kept.items() if any(map(len, batches))}
 
     def published(self, partition: int, offset: int) -> None:
@@ -209,6 +210,6 @@ def _set_aside(recovery: Path) -> None:
         recovery.rename(aside)
 
 
-def _since(batch: pa.RecordBatch, begin_us: int) -> pa.RecordBatch:
-    starts = batch["window_start"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+def _since(batch: pa.RecordBatch, column: str, begin_us: int) -> pa.RecordBatch:
+    starts = batch[column].cast(pa.int64()).to_numpy(zero_copy_only=False)
     return batch.filter(pa.array(starts >= begin_us))

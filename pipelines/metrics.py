@@ -1,11 +1,13 @@
 """Metrics: what Prometheus and `gleaner status` can see. Served on loopback only."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, start_http_server
 
 from operators.dedup import Unique
+from pipelines.alarming import Alarming
 from pipelines.settings import Metrics
 from schemas.errors import Reason, SettingsError
 
@@ -22,13 +24,19 @@ FORKS = Counter("gleaner_forks", "Inferences under numbers that others have, as 
 DEFERRED = Counter("gleaner_deferred", "Inferences too far out of order to be taken yet")
 REJECTS = Counter("gleaner_rejects", "Rows of rejects", ["reason"])
 GAPS = Counter("gleaner_gaps", "Gaps that devices declared")
-ALARMING = Gauge("gleaner_alarming", "1 while the newest window alarms", ["model", "site", "statistic"])
+ALARMS = Counter("gleaner_alarms", "Changes of alarms, by the state they came to", ["state"])
+WINDOWS_JUDGED = Counter("gleaner_windows_judged", "Windows that closed and were judged")
+UNWATCHED = Counter("gleaner_unwatched_cohorts", "Cohorts that there was no room to watch, each once a round")
+WINDOWS_AMENDED = Counter("gleaner_windows_amended", "Windows that were judged again, since rows came later")
+NOTICES = Counter("gleaner_notices", "Notices of alarms: told, refused, or dropped", ["target", "outcome"])
+NOTICES_WAITING = Gauge("gleaner_notices_waiting", "Notices that somebody is still to be told")
 SELECTIONS = Counter("gleaner_selections", "Selections by what became of them", ["status"])
 COMMITTED = Gauge("gleaner_committed_offset", "Offset up to which a partition is committed", ["partition"])
 STAGED = Gauge("gleaner_staged_bytes", "Bytes of rows on local disk that are not in the lake yet")
 STORE_AWAY = Gauge("gleaner_store_away", "1 while the lake's store takes no rows")
 FILES = Counter("gleaner_published_files", "Files published to the lake", ["table"])
 ACKS = Counter("gleaner_acks", "Acknowledgements sent to devices")
+_SHOWN = Alarming()
 
 
 def serve(metrics: Metrics, port: int) -> None:
@@ -62,7 +70,39 @@ def counted(unique: Unique) -> Unique:
     return unique
 
 
-def drifting(rows: list[dict[str, Any]]) -> None:
-    """Show what the newest of these rows of `drift` says."""
+def alarmed(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Count changes of alarms and show what they lead to.
+
+    Args:
+        rows: of the table `alarms`, in the order of their changes; each change once.
+    """
+    for row in rows:
+        ALARMS.labels(str(row["state"])).inc()
+    show_alarms(rows)
+
+
+def show_alarms(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Show which cohorts alarm, and count nothing: for the alarms that stand when the flow starts."""
+    for row in rows:
+        _SHOWN.show(row)
+
+
+def unwatched(cohorts: int) -> None:
+    """Say that there was no room to watch some cohorts in a round; their rows are in the lake all the same."""
+    if cohorts:
+        UNWATCHED.inc(cohorts)
+        log.warning("more cohorts than drift.max_cohorts: some are not watched", cohorts=cohorts)
+
+
+def judged(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Count windows, and show the evidence of the newest of them where a cohort alarms.
+
+    Args:
+        rows: of the table `windows`.
+    """
     for row in sorted(rows, key=lambda row: int(row["window_start"])):
-        ALARMING.labels(row["model"], row["site"], row["statistic"]).set(row["alarming"])
+        if row["revision"]:
+            WINDOWS_AMENDED.inc()
+        else:
+            WINDOWS_JUDGED.inc()
+            _SHOWN.judge(row)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from pipelines.secret import secret
 from schemas.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ def named(text: str, lake: "Lake") -> Place:
         raise SettingsError(f"lake.region {lake.region!r}: no region; a store of your own mostly takes us-east-1")
     if lake.ca_file and not lake.ca_file.is_file():
         raise SettingsError(f"lake.ca_file {lake.ca_file}: no such file")
-    access_key = _key(lake.access_key, lake.access_key_file, "access_key")
-    secret_key = _key(lake.secret_key.get_secret_value(), lake.secret_key_file, "secret_key")
+    access_key = secret(lake.access_key, lake.access_key_file, "lake.access_key")
+    secret_key = secret(lake.secret_key.get_secret_value(), lake.secret_key_file, "lake.secret_key")
     of_lake = bool(access_key or secret_key)
     return Bucket(
         endpoint=endpoint,
@@ -138,18 +139,6 @@ def _endpoint(url: str) -> tuple[str, bool]:
     if parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc:
         raise wrong
     return parts.netloc, parts.scheme == "https"
-
-
-def _key(value: str, file: Path | None, name: str) -> str:
-    """The key, from the setting or from its file; empty where there is neither."""
-    if file is None:
-        return value
-    if value:
-        raise SettingsError(f"lake.{name} and lake.{name}_file are both set; a key is in one of them")
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"lake.{name}_file {file}: can't be read: {error}") from error
 
 
 def _needed(key: str | None, text: str, name: str) -> str:

@@ -8,13 +8,14 @@ from typing import Final
 import numpy as np
 
 from operators.budget import Budget
-from operators.calibration import level_for
+from operators.cohorts import levels
 from operators.decode import Clock
-from operators.reference_file import from_parquet_bytes
+from operators.detectors.registry import second_opinions as known
 from operators.requests import Patience
 from operators.validate import ModelShape
 from operators.watch import Policy
 from pipelines.gleaning import Plan
+from pipelines.references import load_references
 from pipelines.settings import Settings
 from schemas import bundle, wire
 from schemas.embedding import Codec
@@ -39,29 +40,28 @@ def load_bundles(folder: Path) -> list[bundle.Bundle]:
 def plan_of(settings: Settings, partitions: int, bundles: list[bundle.Bundle]) -> Plan:
     """What the flow decides by, from settings and bundles."""
     drift, choice = settings.drift, settings.select
-    references = {}
     shapes = {}
     for each in bundles:
         manifest = each.manifest
-        model = manifest.name, manifest.version
-        if bundle.REFERENCE in each.contents:
-            references[model] = from_parquet_bytes(each.contents[bundle.REFERENCE])
-        shapes[model] = ModelShape(labels=len(manifest.labels), codec=manifest.embedding_codec, dims=_dims(each))
-    alpha = level_for(drift.false_alarms_per_day, _DAY / drift.window, drift.cohorts, consecutive=drift.consecutive)
+        shape = ModelShape(labels=len(manifest.labels), codec=manifest.embedding_codec, dims=_dims(each))
+        shapes[manifest.name, manifest.version] = shape
     return Plan(
         partitions=partitions,
         limits=wire.Limits(payload_bytes=settings.wire.max_payload_bytes, rows=settings.wire.max_rows),
         clock=Clock(skew_us=_us(settings.wire.clock_skew), horizon_us=_us(settings.wire.clock_horizon)),
         shapes=shapes,
-        references=references,
+        references=load_references(bundles, settings.references_dir),
         policy=Policy(
+            levels=levels(drift.by),
             window_us=_us(drift.window),
             grace_us=_us(drift.grace),
             round_us=_us(drift.round),
             horizon_us=_us(drift.horizon),
-            alpha=alpha,
-            consecutive=drift.consecutive,
-            min_rows=drift.min_rows,
+            interval_windows=drift.false_alarm_days * (_DAY / drift.window),
+            max_cohorts=drift.max_cohorts,
+            first_events=drift.first_events,
+            silence_us=_us(drift.silence),
+            opinions=known(drift.second_opinions),
         ),
         budget=Budget(
             labels=choice.labels_per_hour,

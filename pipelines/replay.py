@@ -33,7 +33,7 @@ from pipelines.store import open_store
 from pipelines.views import connect
 from schemas.errors import InputError
 
-_TIMES: Final = {"drift": "window_end", "selections": "changed"}
+_TIMES: Final = {"windows": "window_end", "drift": "window_end", "alarms": "changed", "selections": "changed"}
 """The column that says when a row came about; `received` in the other tables."""
 _REFRESH_S: Final = 0.2
 
@@ -81,7 +81,9 @@ def replay(settings: Settings, log_folder: Path, source: Place, to: Place, stret
             update={
                 "data_dir": Path(folder),
                 "log": settings.log.model_copy(update={"path": log_folder}),
-                "models": settings.models.model_copy(update={"path": settings.models_dir}),
+                "models": settings.models.model_copy(
+                    update={"path": settings.models_dir, "references": settings.references_dir}
+                ),
             }
         )
         lake = Lake(open_store(to), own.staging_dir)

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -13,14 +13,18 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
+from threadpoolctl import threadpool_limits
 
 from pipelines.commands import Commands
+from pipelines.courier import Target
 from pipelines.fitness import check_private, patiently, prepare_recovery, unfit
 from pipelines.gleaning import Plan, build
 from pipelines.healing import Healing, OutOfStep, heal
 from pipelines.lake import Lake, Tables
 from pipelines.lock import hold
 from pipelines.log import log_id, partitions_of
+from pipelines.notifier import Notifier
+from pipelines.notifying import NoticeSink
 from pipelines.planning import load_bundles, plan_of
 from pipelines.progress import Progress
 from pipelines.publisher import Publisher
@@ -28,11 +32,13 @@ from pipelines.settings import Settings
 from pipelines.sinks import LakeSink, RequestSink
 from pipelines.sources import LogSource, Stopper
 from pipelines.store import open_store
+from pipelines.targets import targets_of
 from schemas.errors import GleanerError, LakeError
 
 _OPEN_API: Final = "BYTEWAX_DATAFLOW_API_ENABLED"
 """Set to anything, it makes Bytewax serve without a password on every interface."""
 _STOP_S: Final = 10.0
+_TELL_S: Final = 2.0
 _DRAIN_S: Final = float(timedelta(days=365).total_seconds())
 _ANSWER_BYTES: Final = 384
 """More than the answer to a request takes without the sample's bytes."""
@@ -48,7 +54,7 @@ def run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
         stopper: ends it; `stopper.requested.set()` from a signal handler stops cleanly.
 
     Raises:
-        LakeError, BundleError, UnsafeFolder: something it needs is not as it must be.
+        SettingsError, LakeError, BundleError, UnsafeFolder: something it needs is not as it must be.
         LockHeld: another process runs the flow of this data folder.
         Fatal: the log is older than the lake, or another data folder writes to the lake.
     """
@@ -70,6 +76,7 @@ def _run(settings: Settings, commands: Commands, stopper: Stopper) -> None:
         plan=plan_of(settings, partitions_of(settings.log_dir), bundles),
         lake=lake,
         commands=commands,
+        targets=targets_of(settings.alarms, commands),
         stopper=stopper,
         healing=healing,
     )
@@ -103,6 +110,7 @@ class Job:
         plan: what it decides by.
         lake: where rows go.
         commands: tells devices.
+        targets: who is told of alarms.
         stopper: ends it.
         healing: what to leave out because the lake has it.
         ends: partition → offset of the last record to read; all of the log where none is named.
@@ -116,6 +124,7 @@ class Job:
     commands: Commands
     stopper: Stopper
     healing: Healing
+    targets: Sequence[Target] = ()
     ends: Mapping[int, int] = field(default_factory=dict)
     keep: Callable[[Tables], Tables] | None = None
     commits: dict[int, int] = field(default_factory=dict)
@@ -131,24 +140,30 @@ def flow(job: Job) -> None:
     settings, stopper = job.settings, job.stopper
     prepare_recovery(settings.recovery_dir)
     publisher = Publisher(job.lake, job.commands, _on_published(job), settings.lake.staging_bytes)
+    notifier = Notifier(job.targets)
     stopper.begin()
     job.commits.clear()
     try:
-        cli_main(  # type: ignore[no-untyped-call]
-            _flow_of(job, publisher),
-            workers_per_process=min(settings.flow.workers, job.plan.partitions),  # one that reads nothing never ends
-            epoch_interval=settings.flow.epoch,
-            recovery_config=RecoveryConfig(settings.recovery_dir, timedelta(0)),  # type: ignore[no-untyped-call]
-        )
+        with threadpool_limits(1, "blas"):  # its own threads would spin beside the workers, for nothing
+            cli_main(  # type: ignore[no-untyped-call]
+                _flow_of(job, publisher, notifier),
+                workers_per_process=min(
+                    settings.flow.workers, job.plan.partitions
+                ),  # one that reads nothing never ends
+                epoch_interval=settings.flow.epoch,
+                recovery_config=RecoveryConfig(settings.recovery_dir, timedelta(0)),  # type: ignore[no-untyped-call]
+            )
         _see_published(publisher, stopper)
     except KeyboardInterrupt:
         log.warning("interrupted; the next start goes on from the last commit")
     except BytewaxRuntimeError as error:
         publisher.halt()
         raise _cause_of(error) from error
+    finally:
+        notifier.close(_TELL_S if stopper.clean.is_set() else 0)
 
 
-def _flow_of(job: Job, publisher: Publisher) -> Dataflow:
+def _flow_of(job: Job, publisher: Publisher, notifier: Notifier) -> Dataflow:
     settings, plan = job.settings, job.plan
     lake = LakeSink(
         lake=job.lake,
@@ -162,9 +177,9 @@ def _flow_of(job: Job, publisher: Publisher) -> Dataflow:
     )
     source = LogSource(settings.log_dir, settings.flow, job.stopper, job.commits, publisher.is_full, job.ends)
     most_bytes = settings.wire.max_payload_bytes - _ANSWER_BYTES
-    return build(
-        plan, source, lake, RequestSink(job.commands, most_bytes, plan.partitions, job.healing), job.healing.seeds
-    )
+    requests = RequestSink(job.commands, most_bytes, plan.partitions, job.healing)
+    people = NoticeSink(notifier, plan.partitions, job.healing, job.stopper)
+    return build(plan, source, lake, requests, people, job.healing.seeds)
 
 
 def _on_published(job: Job) -> Callable[[int, int], None]:

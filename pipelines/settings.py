@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
 from pipelines.place import Place, place_of
@@ -32,6 +32,11 @@ def _seconds(value: Any) -> Any:
         return value
 
 
+def _names(value: Any) -> Any:
+    """Names between commas in text, as the environment gives them, as a list."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
 Seconds = Annotated[
     timedelta,
     BeforeValidator(_seconds),
@@ -39,6 +44,7 @@ Seconds = Annotated[
     PlainSerializer(lambda value: value.total_seconds(), return_type=float),
 ]
 Count = Annotated[int, Field(ge=1)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -99,9 +105,10 @@ class Lake(_Section):
 
 
 class Models(_Section):
-    """Where the bundles are that the fleet runs; by default a folder in the data folder."""
+    """Where the bundles are that the fleet runs, and blessed references; by default folders in the data folder."""
 
     path: Path | None = None
+    references: Path | None = None
 
 
 class Wire(_Section):
@@ -114,16 +121,27 @@ class Wire(_Section):
 
 
 class Drift(_Section):
-    """When a window counts as drifted. `cohorts` is how many sites share the false alarms."""
+    """What is compared in which windows, and how often a healthy fleet may alarm."""
 
+    by: Names = ("site",)
     window: Seconds = timedelta(minutes=10)
     grace: Seconds = timedelta(minutes=1)
     round: Seconds = timedelta(seconds=30)
     horizon: Seconds = timedelta(days=3)
-    false_alarms_per_day: Annotated[float, Field(gt=0)] = 1.0
-    consecutive: Annotated[int, Field(ge=1, le=10)] = 2
-    cohorts: Count = 10
-    min_rows: Count = 30
+    false_alarm_days: Annotated[float, Field(gt=0)] = 30.0
+    max_cohorts: Count = 1024
+    first_events: Count = 2000
+    silence: Seconds = timedelta(hours=1)
+    second_opinions: Names = ()
+
+
+class Alarms(_Section):
+    """Who is told of each change of an alarm."""
+
+    topic: str = "gleaner/v1/fleet/alarms"
+    webhook: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+    webhook_secret_file: Path | None = None
 
 
 class Select(_Section):
@@ -167,6 +185,7 @@ class Settings(BaseSettings):
     models: Models = Models()
     wire: Wire = Wire()
     drift: Drift = Drift()
+    alarms: Alarms = Alarms()
     select: Select = Select()
     requests: Requests = Requests()
     metrics: Metrics = Metrics()
@@ -199,6 +218,11 @@ class Settings(BaseSettings):
     def models_dir(self) -> Path:
         """Folder of bundles."""
         return self.models.path or self.data_dir / "models"
+
+    @property
+    def references_dir(self) -> Path:
+        """Folder of blessed references."""
+        return self.models.references or self.data_dir / "references"
 
 
 def load(file: Path | None = None, arguments: Sequence[str] = ()) -> Settings:

@@ -4,26 +4,37 @@ What Bytewax stores is plain and bounded, and carries a fingerprint of the param
 that shaped it: state of other parameters is not resumed.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Final, TypeVar
 
 import bytewax.operators as op
 import numpy as np
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
+from operators.alarms import Alarm, alarm_row
 from operators.budget import Spent
 from operators.candidates import Candidate, Candidates
-from operators.decode import Receipt
-from operators.drift import Finding
+from operators.decode import Clock, Receipt
+from operators.describe import Finding
+from operators.fleet import Fleet
 from operators.forks import Prints
+from operators.gather import Gathered
+from operators.hellos import Known
+from operators.panes import narrow, pack_pane, unpack_pane
+from operators.quality import Quality
+from operators.repeats import Ends, Sight
 from operators.requests import Heard, Request
 from operators.rounds import Rounds
 from operators.seen import Seen
 from operators.select import Chosen, Selection
+from operators.series import Series
+from operators.silence import Change, Silence, Silences
 from operators.streams import Device, Stream
-from operators.watch import Policy, Verdict, Watched
-from operators.windows import Panes, References, fitting
+from operators.watch import Judged, Policy, Told, Watched
+from operators.watermarks import Watermarks
+from operators.windows import Counted, Counting, Ticket, fitting
+from pipelines import metrics
 
 _KEPT: Final = (
     Seen,
@@ -38,8 +49,15 @@ _KEPT: Final = (
     Heard,
     Spent,
     Chosen,
+    Sight,
+    Ticket,
+    Ends,
+    Told,
+    Judged,
+    Change,
+    Silence,
     Finding,
-    Verdict,
+    Alarm,
 )
 _CLASSES: Final = {kind.__name__: kind for kind in _KEPT}
 X = TypeVar("X")
@@ -139,17 +157,85 @@ def keep_rounds(partitions: int, round_us: int) -> Keep:
     return Keep(load, lambda state: (round_us, state[0].snapshot(), dict(state[1])))
 
 
-def keep_watched(partitions: int, policy: Policy, references: References) -> Keep:
-    """Panes and verdicts, for `drift`; those of another reference of the same version go."""
+def keep_gathered(policy: Policy, counting: Counting, clock: Clock) -> Keep:
+    """What a partition counted, for `gather`; what was counted on another scale of the same version goes.
+
+    What devices said of themselves stays when windows or cohorts become others, what was counted in them goes.
+    """
+    shape = repr((policy.window_us, policy.round_us, policy.horizon_us, policy.silence_us, policy.levels))
+
+    def load(state: Any) -> Gathered:
+        known, watermarks, shaped, *rest = state or (None, None, "")
+        told, panes, streams, strangers, silences, quality = rest if shaped == shape else (-1, {}, {}, (), None, {})
+        return Gathered(
+            quality=Quality(policy.window_us, clock, dict(quality)),
+            silences=Silences(policy.window_us, policy.silence_us, policy.horizon_us).restore(silences),
+            round=told,
+            panes=fitting(_unpacked(panes), counting.scales),
+            counted=Counted(Known.of(known), dict(streams), tuple(strangers)),
+            watermarks=Watermarks.of(watermarks),
+        )
+
+    def save(state: Gathered) -> Any:
+        counted, silences = state.counted, state.silences.snapshot()
+        own = (state.round, _packed(state.panes), counted.streams, counted.strangers, silences, state.quality.counts)
+        return (counted.known.snapshot(), state.watermarks.snapshot(), shape, *own)
+
+    return Keep(load, save)
+
+
+def keep_watched(partitions: int, policy: Policy) -> Keep:
+    """The series of cohorts, for `watch`."""
 
     def load(state: Any) -> Watched:
-        told, kept, verdicts = state or (None, {}, {})
-        panes = fitting(kept, references)
-        rounds: Rounds[Panes] = Rounds.restore(partitions, told)
-        rounds.waiting = [replace(part, content=fitting(part.content, references)) for part in rounds.waiting]
-        return Watched(rounds, panes, {key: verdict for key, verdict in verdicts.items() if key in panes})
+        told, series, watermarks = state or (None, {}, {})
+        return Watched(
+            Rounds.restore(partitions, told), {key: _series(*each) for key, each in series.items()}, watermarks
+        )
 
     def save(state: Watched) -> Any:
-        return (state.rounds.snapshot(), state.panes, state.verdicts)
+        series = {
+            key: (each.pack(), each.settled, each.states, each.first, each.said) for key, each in state.series.items()
+        }
+        return (state.rounds.snapshot(), series, state.watermarks)
 
-    return Keep(load, save, fingerprint=repr(policy))
+    return Keep(load, save, fingerprint=_shape(policy))
+
+
+def keep_fleet(buckets: int, policy: Policy) -> Keep:
+    """Evidence and alarms of everything that is watched, for `decide`."""
+
+    def load(state: Any) -> Fleet:
+        told, *rest = state or (None,)
+        fleet = Fleet(Rounds.restore(buckets, told), *rest)
+        metrics.show_alarms(alarm_row(alarm, 0) for alarm in fleet.alarms)
+        return fleet
+
+    def save(state: Fleet) -> Any:
+        own = (state.evidence, state.findings, state.began, state.alarms, state.watermarks)
+        return (state.rounds.snapshot(), *own)
+
+    return Keep(load, save, fingerprint=_shape(policy))
+
+
+def _shape(policy: Policy) -> str:
+    """Of what makes evidence: with another of these it begins anew."""
+    return repr((policy.window_us, policy.round_us, policy.levels, policy.interval_windows, policy.max_cohorts))
+
+
+def _packed(panes: Mapping[Any, Any]) -> dict[Any, bytes]:
+    return {key: pack_pane(pane) for key, pane in panes.items()}
+
+
+def _unpacked(panes: Mapping[Any, bytes]) -> dict[Any, Any]:
+    return {key: unpack_pane(pane) for key, pane in panes.items()}
+
+
+def _series(panes: Mapping[int, bytes], settled: int, states: Any, first: Any, said: Mapping[int, Any]) -> Series:
+    return Series(
+        panes={start: narrow(pane) for start, pane in _unpacked(panes).items()},
+        settled=settled,
+        states=states,
+        first=first,
+        said=dict(said),
+    )

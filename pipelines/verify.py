@@ -1,4 +1,4 @@
-"""Verify: whether every record has exactly one fate, and every table no row twice; asked of the lake alone."""
+"""Verify: whether every record has one fate, no row is there twice and alarms are told in order, asked of the lake."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import duckdb
 
-from pipelines.views import columns_of
+from pipelines.views import rows_of
 from schemas.tables import TABLES, Table
 
 # 1,024 numbers of a stream are looked at as one. A bit for each says exactly which are there, and the count whether one
@@ -69,6 +69,28 @@ select device, stream, first_seq, last_seq, received
 from rejects where reason = 'fork' and {_RECEIVED} order by device, stream, first_seq, received"""
 _REPEATED: Final = """
 select {key}, count(*) as rows from {table} where {range} group by {key} having count(*) > 1 order by {key}"""
+# A revision that is missing, or that the one before it can't lead to. An alarm may begin as `cleared`, where it became
+# known when it was over. A lake that a replay made of a stretch of time begins in the midst of some.
+_MISTOLD: Final = f"""
+with told as (
+    select alarm_id, revision, state, changed, cleared_at, since,
+           lag(revision) over w as before, lag(state) over w as was, lag(changed) over w as earlier
+    from alarms window w as (partition by alarm_id order by revision)),
+judged as (
+    select alarm_id, revision, state, changed, case
+        when state not in ('raised', 'confirmed', 'retracted', 'cleared') then 'no such state'
+        when before is null and revision > 0 and since >= (select min(received) from inferences)
+        then 'the first revision is missing'
+        when revision <> before + 1 then 'revisions are missing before it'
+        when before is null and revision = 0 and state = 'retracted' then 'taken back before it was raised'
+        when was = 'confirmed' and state = 'raised' then 'confirmed before'
+        when was = 'retracted' and state = 'retracted' then 'taken back twice'
+        when changed < earlier then 'told before the revision before it'
+        when state = 'cleared' and cleared_at is null then 'cleared at no time'
+        when state in ('raised', 'confirmed') and cleared_at is not null then 'open and cleared'
+        end as why
+    from told)
+select * from judged where why is not null and {_RANGE.format(time="changed")} order by alarm_id, revision"""
 _TIMES: Final = ("received", "changed", "window_start")
 
 
@@ -84,6 +106,7 @@ class Verdict:
         doubled: ranges that have more than one.
         forks: ranges whose numbers other records had first.
         repeated: keys that several rows of a table have, with `table` and how many `rows`.
+        mistold: revisions of alarms that do not follow from the one before, with `why`.
     """
 
     inferences: int
@@ -94,11 +117,12 @@ class Verdict:
     doubled: list[dict[str, Any]]
     forks: list[dict[str, Any]]
     repeated: list[dict[str, Any]]
+    mistold: list[dict[str, Any]]
 
     @property
     def sound(self) -> bool:
         """Whether there is nothing to look into: declared gaps and rejects are fates."""
-        return not (self.holes or self.doubled or self.forks or self.repeated)
+        return not (self.holes or self.doubled or self.forks or self.repeated or self.mistold)
 
 
 def verify(
@@ -128,10 +152,11 @@ def verify(
         rejects=by_reason("reject"),
         gaps=by_reason("gap"),
         unread=by_reason("unread"),
-        holes=_rows(lake.execute(_HOLES, of | {"settle_us": settle // timedelta(microseconds=1)})),
-        doubled=_rows(lake.execute(_DOUBLED, of)),
-        forks=_rows(lake.execute(_FORKS, of)),
+        holes=rows_of(lake.execute(_HOLES, of | {"settle_us": settle // timedelta(microseconds=1)})),
+        doubled=rows_of(lake.execute(_DOUBLED, of)),
+        forks=rows_of(lake.execute(_FORKS, of)),
         repeated=[row for table in TABLES.values() if table.name != "inferences" for row in _repeated(lake, table, of)],
+        mistold=rows_of(lake.execute(_MISTOLD, of)),
     )
 
 
@@ -140,9 +165,4 @@ def _repeated(lake: duckdb.DuckDBPyConnection, table: Table, of: dict[str, Any])
     time = next(name for name in _TIMES if name in table.schema.names)
     key = (*table.key, "received") if "log_offset" in table.key else table.key
     query = _REPEATED.format(key=", ".join(key), table=table.name, range=_RANGE.format(time=time))
-    return [{"table": table.name, **row} for row in _rows(lake.execute(query, of))]
-
-
-def _rows(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    names = columns_of(result)
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    return [{"table": table.name, **row} for row in rows_of(lake.execute(query, of))]

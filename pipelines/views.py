@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -13,7 +13,19 @@ from pipelines.store import Store, reading_store
 from schemas.errors import LakeError, Unavailable
 from schemas.tables import TABLES, Table
 
-_ORDER: Final = ("fates", "predictions", "model_versions", "current_drift", "alarms", "current_selections", "labelling")
+_ORDER: Final = (
+    "fates",
+    "predictions",
+    "model_versions",
+    "current_windows",
+    "current_drift",
+    "current_alarms",
+    "open_alarms",
+    "labels",
+    "expected_accuracy",
+    "current_selections",
+    "labelling",
+)
 _HIVE_TYPES: Final = {"model": "VARCHAR", "date": "DATE"}
 
 
@@ -50,6 +62,12 @@ def columns_of(result: duckdb.DuckDBPyConnection) -> list[str]:
     return [column[0] for column in result.description or ()]
 
 
+def rows_of(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """An answer's rows, by the names of its columns."""
+    names = columns_of(result)
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
 def view_names() -> tuple[str, ...]:
     """The tables and views that `connect` gives."""
     return (*TABLES, *_ORDER)
@@ -79,15 +97,16 @@ def _glob(lake: Place, table: Table) -> str:
 
 
 def _source(lake: Place, store: Store, table: Table) -> str:
-    """The query behind a table: its files, or none of the right shape."""
+    """The query behind a table: its files, and none of the right shape for the columns that older ones don't have."""
+    columns = ", ".join(f'cast(null as {_sql_type(f.type)}) as "{f.name}"' for f in _columns(table))
+    empty = f"select {columns} where false"
     if not store.holds(f"{table.name}/", ".parquet"):
-        columns = ", ".join(f'cast(null as {_sql_type(f.type)}) as "{f.name}"' for f in _columns(table))
-        return f"select {columns} where false"
+        return empty
     glob = _glob(lake, table).replace("'", "''")
     names = ", ".join(f'"{f.name}"' for f in _columns(table))  # DuckDB has its own order, and other keys in the path
     types = ", ".join(f"'{name}': {_HIVE_TYPES[name]}" for name in table.by)
     options = f"hive_partitioning = true, hive_types = {{{types}}}, union_by_name = true"
-    return f"select {names} from read_parquet('{glob}', {options})"
+    return f"select {names} from ({empty} union all by name select * from read_parquet('{glob}', {options}))"
 
 
 def _columns(table: Table) -> list[pa.Field]:
@@ -97,6 +116,8 @@ def _columns(table: Table) -> list[pa.Field]:
 def _sql_type(kind: pa.DataType) -> str:
     if pa.types.is_list(kind):
         return f"{_sql_type(kind.value_type)}[]"
+    if pa.types.is_map(kind):
+        return f"MAP({_sql_type(kind.key_type)}, {_sql_type(kind.item_type)})"
     if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
         return "VARCHAR"
     if pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import demo, look, read, replay, serve
+from pipelines.cli import demo, drift, look, read, replay, serve
 from pipelines.cli.context import Context
 from pipelines.models.cli import app as model_app
 from schemas.errors import GleanerError
@@ -21,6 +21,7 @@ for _module in (demo, serve, read, replay, look):
     for _command in _module.COMMANDS:
         app.command()(_command)
 app.add_typer(model_app, name="model", help="Build, pack and show model bundles.")
+app.add_typer(drift.app, name="drift")
 
 
 @app.callback()

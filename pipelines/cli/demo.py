@@ -159,7 +159,7 @@ def _tell(plan: DemoPlan, result: dict[str, Any], lake: duckdb.DuckDBPyConnectio
         answer = lake.execute(query)
         print_rows(columns_of(answer), answer.fetchall(), as_json=False)
     out.print(f"\nLook further (lake: {shown(plan.lake)}):")
-    for command in next_commands(plan, config):
+    for command in next_commands(plan, config, [alarm["alarm_id"] for alarm in result["alarms"]]):
         out.print(f"  {command}")
 
 

@@ -1,4 +1,4 @@
-"""Reading the lake: `sql`, `drift`, `samples` and `verify`."""
+"""Reading the lake: `sql`, `samples` and `verify`."""
 
 import sys
 from dataclasses import asdict
@@ -14,21 +14,11 @@ from pipelines.verify import Verdict, verify
 from pipelines.views import columns_of, connect, view_names
 from schemas.errors import InputError, LakeError
 
-_DRIFT = """
-select site, model, model_version, statistic, window_start, rows, value, threshold, exceeds, alarming
-from current_drift where window_start >= (select max(window_start) from current_drift) - to_microseconds(?)
-order by model, model_version, site, statistic, window_start"""
-_NOW = """
-select site, model, model_version, statistic, count(*) as windows, arg_max(rows, window_start) as rows,
-       arg_max(value, window_start) as value, arg_max(threshold, window_start) as threshold,
-       list(value / threshold order by window_start)[-24:] as recent, arg_max(alarming, window_start) as alarming
-from current_drift group by all order by alarming desc, model, model_version, site, statistic"""
 _SAMPLES = """
 select time, device, seq, site, model, model_version, strategy, class_id, confidence, margin,
        octet_length(sample) as bytes, sample_digest, stream, content_type, sample
 from labelling order by time desc limit ?"""
 _SUFFIX = {"image/x-portable-graymap": ".pgm", "image/x-portable-pixmap": ".ppm", "application/x-npy": ".npy"}
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 def sql(
@@ -45,30 +35,6 @@ def sql(
             print_rows(columns_of(result), result.fetchall(), as_json)
     except duckdb.Error as error:
         raise InputError(f"{str(error).splitlines()[0]} (there are: {', '.join(view_names())})") from error
-
-
-def drift(
-    context: typer.Context,
-    lake: LakeOption = None,
-    as_json: JsonOption = False,
-    hours: Annotated[float, typer.Option(help="With --json: how far back from the newest window.")] = 24.0,
-) -> None:
-    """How far each site is from what its model was accepted on; exit 1 while one alarms."""
-    connection = connect(context_of(context).lake(lake))
-    now = connection.execute(_NOW)
-    columns = columns_of(now)
-    rows = [dict(zip(columns, row, strict=True)) for row in now.fetchall()]
-    if as_json:
-        windows = connection.execute(_DRIFT, [int(hours * 3.6e9)])
-        print_rows(columns_of(windows), windows.fetchall(), as_json=True)
-    else:
-        shown = [
-            {**row, "recent": _sparkline(row["recent"]), "alarming": "ALARM" if row["alarming"] else ""} for row in rows
-        ]
-        print_rows(columns, [list(row.values()) for row in shown], as_json=False)
-    if not rows:
-        sys.stderr.write("no window has been judged yet\n")
-    raise typer.Exit(1 if any(row["alarming"] for row in rows) else 0)
 
 
 def verify_command(
@@ -126,6 +92,8 @@ def _tell_verdict(verdict: Verdict) -> None:
     sys.stdout.write(f"\nrows that are there more than once: {sum(each['rows'] - 1 for each in verdict.repeated)}\n")
     for table in sorted({each["table"] for each in verdict.repeated}):
         _tell_rows([each for each in verdict.repeated if each["table"] == table])
+    sys.stdout.write(f"\nalarms that are told out of order: {len({each['alarm_id'] for each in verdict.mistold})}\n")
+    _tell_rows(verdict.mistold)
 
 
 def _tell_rows(rows: list[dict[str, Any]]) -> None:
@@ -143,10 +111,5 @@ def _export(out: Path, row: tuple[object, ...]) -> None:
         raise LakeError(f"{out}: {error.strerror}") from error
 
 
-def _sparkline(values: list[float]) -> str:
-    """Each value as a bar; the tallest is twice the threshold or more."""
-    return "".join(_BARS[int(min(len(_BARS) - 1, v * len(_BARS) / 2))] if v >= 0 else " " for v in values)
-
-
 verify_command.__name__ = "verify"
-COMMANDS = (sql, drift, samples, verify_command)
+COMMANDS = (sql, samples, verify_command)

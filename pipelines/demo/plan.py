@@ -60,7 +60,6 @@ window = {WINDOW_S}
 grace = 2
 round = 1
 horizon = "PT1H"
-cohorts = {len(SITES)}
 
 [select]
 labels_per_hour = 7200

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +30,8 @@ QUESTIONS: Final = (
     ),
     (
         "When did what start to alarm?",
-        "select site, statistic, strftime(since, '%H:%M:%S') as since, windows,\n"
-        "       round(times_threshold, 1) as times_threshold\nfrom alarms order by since, statistic",
+        "select cohort, statistic, state, strftime(since, '%H:%M:%S') as since,\n"
+        "       strftime(raised_at, '%H:%M:%S') as raised_at\nfrom current_alarms order by raised_at, cohort",
     ),
     (
         "Which digits are worth a label?",
@@ -124,19 +125,20 @@ def _mistakes(lake: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 def _alarms(lake: duckdb.DuckDBPyConnection, smeared_at: float) -> list[dict[str, Any]]:
-    """The first window in which each statistic of each site alarmed, and how many windows after the smear."""
+    """Each alarm of a site that stands: the window that raised it, and how many windows after the smear."""
     found = lake.execute(
-        "select site, statistic, epoch(min(window_start)) from current_drift "
-        "where alarming group by all order by 3, 1, 2"
+        "select alarm_id, cohort, statistic, epoch(raised_at) from current_alarms "
+        "where state <> 'retracted' and level = 'site' order by 4, 2, 1"
     ).fetchall()
     return [
         {
+            "alarm_id": alarm_id,
             "site": site,
             "statistic": statistic,
-            "window": int(window),
-            "delay_windows": _delay(window, smeared_at) if site == BAD_SITE else None,
+            "window": int(raised_at - WINDOW_S),
+            "delay_windows": _delay(raised_at - WINDOW_S, smeared_at) if site == BAD_SITE else None,
         }
-        for site, statistic, window in found
+        for alarm_id, site, statistic, raised_at in found
     ]
 
 
@@ -154,14 +156,15 @@ def _rounded(rate: float | None) -> float | None:
     return None if rate is None else round(rate, 4)
 
 
-def next_commands(plan: DemoPlan, config: Path) -> list[str]:
-    """What to type here to look further."""
+def next_commands(plan: DemoPlan, config: Path, alarms: Sequence[str]) -> list[str]:
+    """What to type here to look further, such as at the first of these alarms."""
     gleaner = "gleaner" if shutil.which("gleaner") else str(shown(Path(sys.executable).parent / "gleaner"))
     command = f"{gleaner} --config {shown(config)}"
     return [
         f"{command} drift",
+        *(f"{command} drift explain {alarm}" for alarm in alarms[:1]),
         f"{command} samples --out {shown(plan.folder / 'samples')}",
-        f'{command} sql "from alarms"',
+        f'{command} sql "from current_alarms"',
         f"{command} verify",
         f"{command} status",
     ]

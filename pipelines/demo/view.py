@@ -116,6 +116,6 @@ def _summary(told: Mapping[str, Mapping[str, Any]], counters: Mapping[str, float
 
 
 def _alarms(site: str, counters: Mapping[str, float]) -> str:
-    prefix = "gleaner_alarming/"
-    found = [n.split("/")[3] for n, v in counters.items() if n.startswith(prefix) and n.split("/")[2] == site and v]
-    return f"ALARM: {', '.join(sorted(found))}" if found else ""
+    """Whether the site alarms as a whole; labels stand in the order of their names, the cohort and its level first."""
+    prefix = f"gleaner_alarming/{site}/site/"
+    return "ALARM" if any(value for name, value in counters.items() if name.startswith(prefix)) else ""

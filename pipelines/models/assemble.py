@@ -5,15 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from operators.reference import Reference, build
+from operators.reference import Reference
 from operators.reference_file import to_parquet_bytes
 from pipelines.models.calibrate import temperature
 from pipelines.models.device import Said, say
+from pipelines.models.fit import Rows, accept
 from pipelines.models.validation import Validation
 from schemas import bundle
 from schemas.bundle import REFERENCE, Bundle, Manifest
 from schemas.errors import BundleError
+
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,21 +51,31 @@ def assemble(draft: Bundle, validation: Validation) -> Assembled:
         _check_labels(validation.labels, manifest)
         manifest = replace(manifest, temperature=temperature(plain.probabilities, validation.labels))
     said = say(Bundle(manifest, draft.contents), validation.samples)
-    reference = reference_of(manifest, said)
+    reference = reference_of(manifest, said, validation.labels)
     contents: Mapping[str, bytes] = {**draft.contents, REFERENCE: to_parquet_bytes(reference)}
     return Assembled(bundle=Bundle(manifest, contents), reference=reference, said=said)
 
 
-def reference_of(manifest: Manifest, said: Said) -> Reference:
-    """The reference of what a model says of its validation samples."""
-    return build(
+def reference_of(manifest: Manifest, said: Said, truth: Labels | None) -> Reference:
+    """The reference of what a model says of its validation samples, whose true classes may be known."""
+    return accept(
         model=manifest.name,
         version=manifest.version,
         labels=manifest.labels,
+        rows=rows_of(manifest, said),
+        truth=truth,
+    )
+
+
+def rows_of(manifest: Manifest, said: Said) -> Rows:
+    """What is watched of what a model says."""
+    return Rows(
         class_id=said.class_id,
         confidence=said.confidence,
+        second=said.second,
+        entropy=said.entropy,
         embeddings=said.embeddings,
-        embedding_codec=manifest.embedding_codec,
+        codec=manifest.embedding_codec,
     )
 
 
@@ -73,7 +87,7 @@ def write(assembled: Assembled, folder: Path) -> Bundle:
         raise BundleError(f"{folder}: can't be written, choose another folder: {error.strerror}") from error
 
 
-def _check_labels(labels: np.ndarray[tuple[int, ...], np.dtype[np.int64]], manifest: Manifest) -> None:
+def _check_labels(labels: Labels, manifest: Manifest) -> None:
     if labels.min() < 0 or labels.max() >= len(manifest.labels):
         raise BundleError(
             f"{manifest.name}: labels from {labels.min()} to {labels.max()}, but {len(manifest.labels)} classes"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_publisher.model import Model
+from edge_publisher.model import Model, entropy_nats
 from edge_publisher.preprocess import prepare_many
 from schemas.bundle import Bundle, Preprocessing
 from schemas.embedding import decode, encode
@@ -26,10 +26,12 @@ class Said:
     Attributes:
         probabilities: (n, labels) float32, calibrated.
         embeddings: (n, d) float32 after the codec's round trip; (0, 0) without one.
+        told: classes that travel for each sample.
     """
 
     probabilities: Floats
     embeddings: Floats
+    told: int
 
     @property
     def class_id(self) -> NDArray[np.int64]:
@@ -42,6 +44,19 @@ class Said:
         """(n,) its probability."""
         highest: Floats = self.probabilities.max(axis=1)
         return highest
+
+    @property
+    def second(self) -> Floats:
+        """(n,) the probability of the next class; 0 where one class only travels."""
+        if self.told < 2:
+            return np.zeros(len(self.probabilities), np.float32)
+        next_best: Floats = np.partition(self.probabilities, -2, axis=1)[:, -2]
+        return next_best
+
+    @property
+    def entropy(self) -> Floats:
+        """(n,) nats, over all classes."""
+        return np.array([entropy_nats(each) for each in self.probabilities], np.float32)
 
 
 def say(bundle: Bundle, samples: NDArray[Any]) -> Said:
@@ -56,7 +71,11 @@ def say(bundle: Bundle, samples: NDArray[Any]) -> Said:
         codes, scale = encode(outputs.embeddings, codec)
     except ValueError as error:
         raise BundleError(f"{bundle.manifest.name}: the validation samples do not fit: {error}") from error
-    return Said(probabilities=outputs.probabilities, embeddings=decode(codes, scale, codec, model.dims))
+    return Said(
+        probabilities=outputs.probabilities,
+        embeddings=decode(codes, scale, codec, model.dims),
+        told=bundle.manifest.top_k,
+    )
 
 
 def latencies_us(bundle: Bundle, samples: NDArray[Any]) -> NDArray[np.int64]:

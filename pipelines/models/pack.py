@@ -132,7 +132,7 @@ def _packed(folder: Path, assembled: Assembled, validation: Validation) -> Packe
         name=manifest.name,
         version=manifest.version,
         labels=len(manifest.labels),
-        embedding_dims=assembled.reference.dims,
+        embedding_dims=said.embeddings.shape[1],
         reference_rows=assembled.reference.rows,
         temperature=manifest.temperature,
         accuracy=accuracy,

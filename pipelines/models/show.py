@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from operators.reference import Reference
 from operators.reference_file import from_parquet_bytes
 from schemas import bundle
 from schemas.bundle import REFERENCE
@@ -19,10 +20,12 @@ class Shown:
         files: file name → bytes.
         input: name of the model's input, and (height, width, channels) that it sees.
         scores: name and kind of the scores output.
-        embedding: codec and values as they travel; `none` and 0 without one.
+        embedding: codec and values as it travels; `none` and 0 without one.
         temperature: of the confidence.
         reference_rows: samples the model was accepted on.
-        class_shares: share of each predicted class among them.
+        reference_accuracy: share of them that is classified right; None where their classes are not known.
+        class_shares: share of each predicted class among them; the rarest of many classes are one.
+        watched: what is compared with them → in how many bins.
     """
 
     name: str
@@ -34,7 +37,9 @@ class Shown:
     embedding: str
     temperature: float
     reference_rows: int
-    class_shares: list[float]
+    reference_accuracy: float | None
+    class_shares: dict[str, float]
+    watched: dict[str, int]
 
 
 def show(path: Path) -> Shown:
@@ -47,7 +52,8 @@ def show(path: Path) -> Shown:
     m, p = found.manifest, found.manifest.preprocessing
     if REFERENCE not in found.contents:
         raise BundleError(f"{path}: no {REFERENCE} in it; pack it again with a validation part")
-    reference = from_parquet_bytes(found.contents[REFERENCE])
+    reference = from_parquet_bytes(found.contents[REFERENCE], f"{path}: {REFERENCE}")
+    space = reference.scale.space
     return Shown(
         name=m.name,
         version=m.version,
@@ -55,8 +61,23 @@ def show(path: Path) -> Shown:
         files={name: len(data) for name, data in found.contents.items()},
         input=f"{m.input_name} {p.height}x{p.width}x{p.channels} {p.layout}",
         scores=f"{m.scores_output} ({m.scores_kind})",
-        embedding=f"{m.embedding_codec} {reference.dims}",
+        embedding=f"{m.embedding_codec} {space.dims if space else m.embedding_dims}",
         temperature=m.temperature,
         reference_rows=reference.rows,
-        class_shares=[round(float(share), 4) for share in reference.class_counts / reference.rows],
+        reference_accuracy=_accuracy(reference),
+        class_shares=_class_shares(reference),
+        watched={each.name: each.bins for each in reference.scale.features},
     )
+
+
+def _accuracy(reference: Reference) -> float | None:
+    if not reference.labelled.any():
+        return None
+    return round(float(reference.correct.sum() / reference.labelled.sum()), 4)
+
+
+def _class_shares(reference: Reference) -> dict[str, float]:
+    scale = reference.scale
+    mix = scale.features[0]
+    shares = reference.counts(mix.name) / reference.events
+    return {scale.bin_name(mix, place): round(share, 4) for place, share in enumerate(shares.tolist())}

@@ -11,6 +11,7 @@ from edge_publisher.ranges import runs
 from schemas import wire
 from schemas.envelope import SCHEMA, seal
 from schemas.errors import Rejected
+from schemas.messages import read_hello
 from schemas.topics import Down, Up, down_topic, parse_up
 from schemas.wire_pb2 import Ack, Hole
 
@@ -21,6 +22,7 @@ class Keeper:
     def __init__(self, port: int) -> None:
         self.rows: dict[str, dict[int, str]] = defaultdict(dict)
         self.refused: Counter[str] = Counter()
+        self.attributes: dict[str, dict[str, str]] = {}
         self.wrong_topics = 0
         self._client = Client(CallbackAPIVersion.VERSION2, client_id="keeper", protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = self._on_message
@@ -44,6 +46,8 @@ class Keeper:
         except Rejected:
             self.wrong_topics += 1
             return
+        if origin.kind is Up.HELLO:
+            self.attributes[origin.device] = dict(read_hello(message.payload).attributes)
         if origin.kind is not Up.INFERENCES:
             return
         decoded = wire.decode([message.payload])

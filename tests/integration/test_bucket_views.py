@@ -20,13 +20,17 @@ from schemas.tables import TABLES
 from tests.factories import NOON
 from tests.integration import minio
 from tests.integration.service import ask, command, drain
-from tests.pipelines.lakes import inference, sample, selection, verdict
+from tests.pipelines.lakes import alarm, hello, inference, sample, selection, verdict, window, word
 
 pytestmark = [pytest.mark.integration, pytest.mark.minio]
 STORE_PAGE = Path(__file__).parents[2] / "docs" / "store.md"
 ROWS = {
     "inferences": [inference(seq) for seq in range(6)] + [inference(7, model="0123")],
-    "drift": [verdict(place, 3.0, alarming=True) for place in range(3)],
+    "windows": [window(place) for place in range(3)],
+    "drift": [verdict(place) for place in range(3)],
+    "alarms": [alarm(1)],
+    "devices": [hello(attributes=[("lens", "wide")])],
+    "feedback": [word(1)],
     "samples": [sample(1)],
     "selections": [selection("a", "delivered", NOON)],
 }

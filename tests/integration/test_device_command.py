@@ -23,6 +23,7 @@ folder = "state"
 sensor = {{ directory = "samples", rate_hz = 100 }}
 broker = {{ host = "127.0.0.1", port = {port}, password_file = "secret" }}
 sending = {{ batch_seconds = 0.1 }}
+attributes = {{ lens = "wide" }}
 """
 
 
@@ -45,6 +46,7 @@ def test_a_device_sends_its_directory_and_ends_when_told(
         _, told = child.communicate(timeout=20)
     receiver.close()
     assert child.returncode == 0
+    assert dict(receiver.hellos[0].attributes) == {"lens": "wide"}
     assert "connected by MQTT 5" in told
     assert "Traceback" not in told
     assert "word" not in told

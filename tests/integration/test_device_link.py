@@ -45,7 +45,15 @@ def agent_on(
     port: int, folder: Path, *, sending: SendingSettings = QUICK, protocol: str = "auto", device: str = "cam-1"
 ) -> Iterator[Agent]:
     link = Link(device, broker_settings(port, protocol))
-    agent = Agent(device=device, site="north", model=Model(in_memory()), folder=folder, link=link, sending=sending)
+    agent = Agent(
+        device=device,
+        site="north",
+        model=Model(in_memory()),
+        folder=folder,
+        link=link,
+        sending=sending,
+        attributes={"lens": "wide"},
+    )
     stop = threading.Event()
     server = threading.Thread(target=agent.serve, args=(stop,))
     server.start()
@@ -79,6 +87,7 @@ def test_what_is_accepted_arrives_and_is_freed_by_the_acknowledgement_only(mosqu
             "linear",
             1,
         )
+        assert dict(hello.attributes) == {"lens": "wide"}
         assert receiver.content_types == {CONTENT_TYPE}
         receiver.ack("cam-1", bytes(16), through=9)  # of another stream
         receiver.ack("cam-1", agent.outbox.stream, through=5)

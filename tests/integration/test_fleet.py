@@ -31,6 +31,7 @@ def fleet(tmp_path: Path, port: int) -> Path:
             "site": "south",
             "rate_hz": 40,
             "effects": [{"effect": "smear", "from_s": 1, "to_s": None}],
+            "attributes": {"lens": "wide"},
         },
         {"device": "cam-5", "site": "south", "rate_hz": 20, "kind": "garbage"},
     ]
@@ -73,6 +74,7 @@ def test_what_the_ledgers_hold_arrives_once_or_more_and_nothing_else(mosquitto: 
             ledger[entry["device"]][entry["seq"]] = entry["digest"]
     assert sorted(ledger) == ["cam-1", "cam-2", "cam-3", "cam-4"]
     assert keeper.rows == ledger
+    assert (keeper.attributes["cam-1"], keeper.attributes["cam-4"]) == ({}, {"lens": "wide"})
     ends = {device["device"]: device for device in told[-1]["devices"]}
     assert {name: ends[name]["accepted"] for name in ledger} == {name: len(rows) for name, rows in ledger.items()}
     assert all(device["outbox_left"] == 0 for device in ends.values())

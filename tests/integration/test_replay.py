@@ -51,12 +51,12 @@ def test_the_same_settings_give_the_same_rows_and_alarms(data: Path, tmp_path: P
     assert {each["table"]: each["rows"] for each in map(json.loads, done.stdout.splitlines())} == {
         name: len(some) for name, some in rows.items()
     }
-    assert min(len(rows[name]) for name in ("drift", "selections", "rejects")) > 0
+    assert min(len(rows[name]) for name in ("windows", "drift", "selections", "rejects")) > 0
     assert kept == {path: path.read_bytes() for path in (data / "recovery").rglob("*") if path.is_file()}
 
 
 def test_a_stretch_of_time_gives_its_rows_alone(data: Path, tmp_path: Path) -> None:
-    times = {"drift": "window_end", "selections": "changed"}
+    times = {"windows": "window_end", "drift": "window_end", "alarms": "changed", "selections": "changed"}
     since = {name: f"where {times.get(name, 'received')} >= '{MIDDLE}+00'" for name in TABLES}
     done = _replay(data, "--lake", str(tmp_path / "late"), "--from", MIDDLE)
     assert done.returncode == 0, done.stderr
@@ -72,7 +72,7 @@ def test_a_stretch_of_time_gives_its_rows_alone(data: Path, tmp_path: Path) -> N
 
 def test_other_settings_give_other_alarms_over_the_same_rows(data: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
-    other.write_text("[drift]\nwindow = 0.25\nround = 0.25\ngrace = 0.25\nfalse_alarms_per_day = 500\n")
+    other.write_text("[drift]\nwindow = 0.25\nround = 0.25\ngrace = 0.25\n")
     plain = [s for s in QUICK if not s.startswith("drift.")]
     done = _replay(data, "--lake", str(tmp_path / "lake"), "--settings", str(other), settings=tuple(plain))
     assert done.returncode == 0, done.stderr

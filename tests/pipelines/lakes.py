@@ -76,23 +76,123 @@ def inference(seq: int, scores: Sequence[float] = (0.9, 0.1), **changes: Any) ->
     return usual | changes
 
 
-def verdict(window: int, value: float, *, alarming: bool, **changes: Any) -> dict[str, Any]:
-    """A row of `drift`: of a window of ten minutes, with a threshold of 2."""
-    start = NOON + window * 10 * MINUTE
+def start_of(window: int) -> int:
+    """When a window of ten minutes starts, in microseconds; they are counted from noon."""
+    return NOON + window * 10 * MINUTE
+
+
+def window(place: int, e_value: float = 1.0, **changes: Any) -> dict[str, Any]:
+    """A row of `windows`: of a window of ten minutes with 100 rows."""
+    start = start_of(place)
     usual = {
         "date": day_of(start),
         "model": "digits",
         "model_version": 3,
-        "site": "north",
+        "level": "site",
+        "cohort": "north",
+        "window_start": start,
+        "window_end": start + 10 * MINUTE,
+        "revision": 0,
+        "changed": start + 11 * MINUTE,
+        "rows": 100,
+        "events": 90,
+        "clock_off": 0,
+        "rejects": 0,
+        "gaps": 0,
+        "complete": True,
+        "expected_accuracy": 0.95,
+        "expected_accuracy_error": 0.02,
+        "e_value": e_value,
+        "provisional": False,
+        "counts": [100, 90],
+    }
+    return usual | changes
+
+
+def verdict(place: int, e_value: float = 1.0, **changes: Any) -> dict[str, Any]:
+    """A row of `drift`: of a statistic in a window of ten minutes."""
+    start = start_of(place)
+    measures = ("population_stability", "jensen_shannon", "kolmogorov_smirnov", "wasserstein")
+    usual = {
+        "date": day_of(start),
+        "model": "digits",
+        "model_version": 3,
+        "level": "site",
+        "cohort": "north",
         "statistic": "confidence",
         "window_start": start,
         "window_end": start + 10 * MINUTE,
         "revision": 0,
-        "rows": 100,
-        "value": value,
-        "threshold": 2.0,
-        "exceeds": value > 2.0,
-        "alarming": alarming,
+        "events": 90,
+        "e_value": e_value,
+        **{f"{name}{end}": value for name in measures for end, value in (("", 0.1), ("_low", 0.0), ("_high", 0.2))},
+        "maximum_mean_discrepancy": None,
+        "maximum_mean_discrepancy_high": None,
+        "opinions": [],
+    }
+    return usual | changes
+
+
+def alarm(place: int = 0, state: str = "raised", **changes: Any) -> dict[str, Any]:
+    """A row of `alarms`: of one that a window raised; its drift began with the window before."""
+    raised_at = start_of(place + 1)
+    usual = {
+        "date": day_of(start_of(place)),
+        "model": "digits",
+        "model_version": 3,
+        "alarm_id": f"{place + 1:016x}",
+        "revision": 0,
+        "state": state,
+        "changed": raised_at + MINUTE,
+        "level": "site",
+        "cohort": "north",
+        "statistic": "confidence",
+        "since": raised_at - 20 * MINUTE,
+        "raised_at": raised_at,
+        "cleared_at": None,
+        "events": 180,
+        "e_value": 1e6,
+        "needed": 5e4,
+        "cause": f"{place + 1:016x}",
+        "moved": "[]",
+    }
+    return usual | changes
+
+
+def hello(device: str = "cam-1", received: int = NOON, **changes: Any) -> dict[str, Any]:
+    """A row of `devices`: a hello."""
+    usual = {
+        "date": day_of(received),
+        "device": device,
+        "event": "hello",
+        "stream": STREAM.hex(),
+        "next_seq": 0,
+        "device_time": received,
+        "site": "north",
+        "hardware": "pi-4",
+        "agent": "0.1.0",
+        "attributes": [],
+        "received": received,
+        "log_partition": 0,
+        "log_offset": 1,
+    }
+    return usual | changes
+
+
+def word(seq: int, kind: str = "confirmed", **changes: Any) -> dict[str, Any]:
+    """A row of `feedback` on `inference(seq)`, an hour later."""
+    time = NOON + seq * MINUTE + 60 * MINUTE
+    usual = {
+        "date": day_of(time),
+        "device": "cam-1",
+        "stream": STREAM.hex(),
+        "seq": seq,
+        "kind": kind,
+        "class_id": None,
+        "device_time": time,
+        "received": time,
+        "log_partition": 0,
+        "log_offset": 1000 + seq,
     }
     return usual | changes
 
@@ -155,6 +255,8 @@ def rows_of(table: Table) -> st.SearchStrategy[dict[str, Any]]:
 def _values(kind: pa.DataType, needed: bool) -> st.SearchStrategy[Any]:
     if pa.types.is_list(kind):
         return st.lists(_values(kind.value_type, True), min_size=1, max_size=3)
+    if pa.types.is_map(kind):
+        return st.dictionaries(TEXTS, TEXTS, max_size=2)
     found = _SIMPLE[str(kind)]
     return found if needed else st.none() | found
 

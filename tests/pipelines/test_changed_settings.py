@@ -12,7 +12,7 @@ from tests.factories import NOON, header, payload
 from tests.pipelines.commanding import QUIET, Gleaner, sets
 
 SECOND = 1_000_000
-SMALL = ("flow.epoch=0.1", "log.partitions=2", "drift.grace=1", "drift.min_rows=1", "drift.false_alarms_per_day=1000")
+SMALL = ("flow.epoch=0.1", "log.partitions=2", "drift.grace=1", "drift.false_alarm_days=0.001")
 
 
 def go_on(folder: Path, begin: int, end: int) -> None:

@@ -15,7 +15,7 @@ from pipelines.progress import Progress
 from pipelines.settings import Settings, load
 from tests.factories import NOON
 from tests.pipelines.commanding import ROOT, Gleaner, objects, sets
-from tests.pipelines.lakes import inference, lake, sample, verdict
+from tests.pipelines.lakes import inference, lake, sample
 
 NASTY = "[/bold] [red]\x1b[31m \x07 ü"
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (),
         ("drift.window=PT90S", "log.commit_wait=0.0001", "lake.path=/a \"b\" \\c\n'd'", "select.seed=\U0001f33e\x7f"),
-        ("drift.false_alarms_per_day=1e-9", "select.bytes_per_hour=1000000000000000000"),
+        ("drift.false_alarm_days=1e9", "select.bytes_per_hour=1000000000000000000"),
     ],
 )
 def test_config_prints_a_file_that_gives_the_same_settings(
@@ -152,50 +152,6 @@ def test_a_pipe_that_closes_early_is_taken_quietly(small: str) -> None:
     query = f"{sys.executable} -m pipelines.cli sql --lake {small} --json 'select range as n from range(200000)'"
     done = subprocess.run(["sh", "-c", f"{query} | head -n 1"], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.stdout, done.stderr) == ('{"n": 0}\n', "")
-
-
-# drift
-
-
-def test_drift_ends_with_1_while_something_alarms(folder: Path, gleaner: Gleaner) -> None:
-    rows = [verdict(place, 1.0, alarming=False) for place in range(3)]
-    rows += [verdict(place, 9.0, alarming=place == 2, site="south") for place in range(3)]
-    root = str(lake(folder, {"drift": rows}))
-    for form in ((), ("--json",)):
-        assert gleaner("drift", "--lake", root, *form).status == 1
-    shown = gleaner("drift", "--lake", root).out.splitlines()
-    assert [line.split()[0] for line in shown] == ["site", "south", "north"]
-    assert ["ALARM" in line for line in shown] == [False, True, False]
-    assert "███" in shown[1]
-
-
-def test_an_alarm_that_is_over_is_none(folder: Path, gleaner: Gleaner) -> None:
-    rows = [verdict(place, 9.0, alarming=place < 2) for place in range(3)]
-    told = gleaner("drift", "--lake", str(lake(folder, {"drift": rows})))
-    assert (told.status, told.err) == (0, "")
-    assert "ALARM" not in told.out
-
-
-def test_a_revision_takes_an_alarm_back(folder: Path, gleaner: Gleaner) -> None:
-    rows = [verdict(0, 9.0, alarming=True), verdict(0, 1.0, alarming=False, revision=1)]
-    assert gleaner("drift", "--lake", str(lake(folder, {"drift": rows}))).status == 0
-
-
-def test_no_window_yet_is_said_and_is_no_finding(folder: Path, gleaner: Gleaner) -> None:
-    told = gleaner("drift", "--lake", str(folder), "--json")
-    assert (told.status, told.out, told.err) == (0, "", "no window has been judged yet\n")
-
-
-def test_drift_as_json_gives_the_windows_of_the_last_hours(folder: Path, gleaner: Gleaner) -> None:
-    root = str(lake(folder, {"drift": [verdict(place, 1.0, alarming=False) for place in range(10)]}))
-    told = objects(gleaner("drift", "--lake", root, "--json", "--hours", "0.5").out)
-    assert [row["window_start"][11:16] for row in told] == ["23:13", "23:23", "23:33", "23:43"]
-    assert len(objects(gleaner("drift", "--lake", root, "--json").out)) == 10
-
-
-def test_a_threshold_of_zero_can_be_shown(folder: Path, gleaner: Gleaner) -> None:
-    rows = [verdict(place, 1.0, alarming=False, threshold=0.0) for place in range(2)]
-    assert gleaner("drift", "--lake", str(lake(folder, {"drift": rows}))).status == 0
 
 
 # samples

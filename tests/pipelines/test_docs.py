@@ -15,9 +15,6 @@ import pytest
 import typer.main
 from pydantic import BaseModel, SecretStr
 
-from operators.calibration import level_for, threshold
-from operators.reference import Reference, build
-from operators.statistics import Statistic
 from pipelines.cli import app
 from pipelines.log import LogWriter, Message
 from pipelines.progress import Progress
@@ -31,11 +28,23 @@ from schemas.topics import Up, parse_up
 from schemas.wire import row_widths
 from schemas.wire_pb2 import Hello, Inferences
 from tests.factories import NOON, STREAM, header, payload
+from tests.operators.references import small_reference
 from tests.pipelines.commanding import ROOT, Gleaner
-from tests.pipelines.lakes import inference, lake, sample, selection, verdict
+from tests.pipelines.lakes import alarm, inference, lake, sample, selection, start_of, verdict, window, word
 
 DOCS = ROOT / "docs"
-MINE = ("README", "commands", "dataflow", "drift", "lake", "selection", "settings", "wire-format")
+MINE = (
+    "README",
+    "commands",
+    "dataflow",
+    "drift",
+    "drift-commands",
+    "lake",
+    "selection",
+    "settings",
+    "views",
+    "wire-format",
+)
 PAGES = [
     *sorted(DOCS.glob("*.md")),
     *(path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists()),
@@ -78,6 +87,8 @@ def _plain(value: Any) -> Any:
         return value.total_seconds()
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, tuple):
+        return list(value)
     return str(value) if isinstance(value, Path) else value
 
 
@@ -110,7 +121,7 @@ def test_views_are_all_told_with_their_columns_and_no_others(tmp_path: Path) -> 
     def columns(name: str) -> set[str]:
         return {row[0] for row in connection.execute(f"describe {name}").fetchall()}
 
-    told = {row[0].strip("`"): row for row in cells(between(page("lake"), "Views"))}
+    told = {row[0].strip("`"): row for row in cells(between(page("views"), "Views"))}
     assert set(told) == set(view_names()) - set(TABLES)
     for name, row in told.items():
         base = re.search(r"all columns of `(\w+)`(?: but `(\w+)`)?", row[1])
@@ -126,12 +137,12 @@ def test_columns_are_all_told_with_their_types_and_no_others(tmp_path: Path) -> 
             types.setdefault(name, set()).add(kind)
     told: dict[str, str] = {}
     for row in cells(between(page("lake"), "Columns")):
-        names, kinds = NAME.findall(row[0]), row[1].split(", ")
+        names, kinds = NAME.findall(row[0]), re.split(r", (?![^(]*\))", row[1])
         told |= dict(zip(names, kinds if len(kinds) > 1 else kinds * len(names), strict=True))
     assert set(told) == set(types)
     for name, kind in told.items():
         assert kind in types[name]
-    assert {name for name, kinds in types.items() if len(kinds) > 1} == {"sample_bytes"}
+    assert {name for name, kinds in types.items() if len(kinds) > 1} == {"sample_bytes", "clock_off"}
 
 
 def commands() -> dict[str, Any]:
@@ -139,22 +150,27 @@ def commands() -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def walk(prefix: str, command: Any) -> None:
+        if getattr(command, "invoke_without_command", True):  # no group, or one that does something by itself
+            found[prefix] = command
         for name, each in getattr(command, "commands", {}).items():
             walk(f"{prefix} {name}", each)
-        if not hasattr(command, "commands"):
-            found[prefix] = command
 
     walk("gleaner", typer.main.get_command(app))
     return found
 
 
+def told_commands() -> str:
+    """The pages on commands."""
+    return f"{page('commands')}\n## On drift\n{page('drift-commands')}"
+
+
 def test_commands_are_all_told_and_no_others() -> None:
-    assert re.findall(r"^## (gleaner .*)$", page("commands"), re.MULTILINE) == list(commands())
+    assert re.findall(r"^## (gleaner .*)$", told_commands(), re.MULTILINE) == list(commands())
 
 
 @pytest.mark.parametrize("name", commands())
 def test_the_options_of_a_command_are_all_told_and_no_others(name: str) -> None:
-    section = between(page("commands"), name)
+    section = between(told_commands(), name)
     options = {option for each in commands()[name].params for option in (*each.opts, *each.secondary_opts)}
     known = {option for option in options if option.startswith("--")} - {"--help"}
     told = set(re.findall(r"--[a-z][a-z-]*", section.split("```")[0]))
@@ -163,7 +179,7 @@ def test_the_options_of_a_command_are_all_told_and_no_others(name: str) -> None:
 
 @pytest.mark.parametrize("name", commands())
 def test_the_defaults_of_a_command_are_the_ones_told(name: str) -> None:
-    section = between(page("commands"), name).split("```")[0]
+    section = between(told_commands(), name).split("```")[0]
     for option, told in re.findall(r"`(--[a-z-]+) ([0-9a-z.]+)`", section):
         [default] = [str(each.default) for each in commands()[name].params if option in each.opts]
         assert default.removesuffix(".0") == told
@@ -212,8 +228,8 @@ def test_settings_and_commands_that_pages_name_are_there(path: Path) -> None:
     sections = {key.partition(".")[0] for key in known} - {"data_dir"}
     for section, key in re.findall(r"`(\w+)\.(\w+)(?:=[^`]*)?`", text):
         assert section not in sections or key in ("py", "onnx") or f"{section}.{key}" in known, f"{section}.{key}"
-    for words in re.findall(r"`gleaner ((?:model )?[a-z]+)", text):
-        assert f"gleaner {words}" in [*commands(), "gleaner model"], words
+    for words in re.findall(r"`gleaner ((?:model |drift )?[a-z]+)", text):
+        assert f"gleaner {words}" in [*commands(), "gleaner model", "gleaner drift"], words
 
 
 # examples
@@ -226,7 +242,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     data = tmp_path / "gleaner-data"
     rows = {
         "inferences": [inference(seq) for seq in range(6)],
-        "drift": [verdict(place, 1.0, alarming=False) for place in range(3)],
+        "windows": [window(place) for place in range(3)],
+        "drift": [verdict(place) for place in range(3)],
+        "alarms": [alarm(1, "cleared", cleared_at=start_of(3))],
+        "feedback": [word(1), word(2, "corrected", class_id=5)],
         "samples": [sample(1)],
         "selections": [
             selection("a", "delivered", NOON, strategy="control", probability=0.5),
@@ -252,36 +271,19 @@ def test_the_estimate_of_the_control_share_is_that_of_horvitz_and_thompson(world
     assert connect(world / "lake").execute(query.replace("class_id <> 4", "seq = 2")).fetchall() == [(4 / 6,)]
 
 
-def reference() -> Reference:
-    """Of 2,000 rows, as the page on drift says."""
-    rng = np.random.default_rng(1)
-    return build(
-        model="m",
-        version=1,
-        labels=tuple("abcdefghij"),
-        class_id=rng.integers(0, 10, 2000),
-        confidence=rng.beta(8, 2, 2000).astype(np.float32),
-        embeddings=rng.normal(size=(2000, 32)).astype(np.float32),
-        embedding_codec=Codec.F32,
-    )
-
-
 @pytest.mark.parametrize(("name", "code"), [(name, code) for name in MINE for code in blocks(name, "python")])
 def test_python_in_a_page_runs(name: str, code: str, world: Path) -> None:
     ast.parse(code)
-    names: dict[str, Any] = {"reference": reference()} if name == "drift" else {}
+    names: dict[str, Any] = {"reference": small_reference()} if name == "drift" else {}
     exec(compile(code, f"{name}.md", "exec"), names)
     if "embeddings" in names:
         assert np.array_equal(names["embeddings"], np.tile([0.5, 1.0], (6, 1)))
 
 
-def test_the_thresholds_in_the_page_on_drift_are_those_that_it_gives() -> None:
-    rows = cells(between(page("drift"), "Where thresholds come from"))
-    alpha = level_for(1, 144, 10)
-    for row in rows:
-        for said, size in zip(row[1:], (30, 100, 300, 1000), strict=True):
-            found = threshold(reference(), Statistic(row[0].strip("`")), size, alpha)
-            assert abs(found / float(said) - 1) < 0.15  # another fleet, other shares of classes
+def test_the_statistics_in_the_page_on_drift_are_those_that_are_watched() -> None:
+    told = {name for row in cells(between(page("drift"), "What is watched")) for name in NAME.findall(row[0])}
+    watched = {re.sub(r"_\d+$", "_1", feature.name) for feature in small_reference().scale.features}
+    assert told == watched | {"silence"}
 
 
 def examples() -> list[tuple[str, str, str]]:

@@ -2,6 +2,9 @@
 
 import socket
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -9,7 +12,10 @@ from prometheus_client import REGISTRY
 from operators.decode import decode
 from operators.dedup import Unique, dedup
 from operators.streams import Streams
-from pipelines import metrics
+from pipelines import alarming, metrics
+from pipelines.demo import world
+from pipelines.demo.plan import DemoPlan
+from pipelines.demo.view import LineView
 from pipelines.settings import Metrics
 from schemas.envelope import seal
 from schemas.errors import SettingsError
@@ -57,12 +63,91 @@ def test_rows_too_far_out_of_order_are_counted() -> None:
     assert value("gleaner_deferred_total") - before == 4  # 64 holes are kept, the rows of two messages come later
 
 
-def test_the_newest_window_decides_whether_a_site_alarms() -> None:
-    row = {"model": "digits", "site": "north", "statistic": "confidence"}
-    metrics.drifting([row | {"window_start": 2, "alarming": True}, row | {"window_start": 1, "alarming": False}])
-    assert value("gleaner_alarming", **row) == 1
-    metrics.drifting([row | {"window_start": 3, "alarming": False}])
-    assert value("gleaner_alarming", **row) == 0
+COHORT = {"model": "digits", "model_version": "1", "level": "site", "cohort": "north"}
+
+
+def turn(state: str, alarm_id: str = "a", cohort: str = "north") -> dict[str, Any]:
+    """A row of `alarms`, as far as metrics look at it."""
+    return COHORT | {"model_version": 1, "cohort": cohort, "state": state, "alarm_id": alarm_id}
+
+
+def window(start: int, e_value: float | None, revision: int = 0) -> dict[str, Any]:
+    """A row of `windows`, as far as metrics look at it."""
+    return COHORT | {"model_version": 1, "window_start": start, "revision": revision, "e_value": e_value}
+
+
+@pytest.fixture
+def _no_alarms(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for gauge in (alarming.ALARMING, alarming.E_VALUE):
+        gauge.clear()
+    monkeypatch.setattr(metrics, "_SHOWN", alarming.Alarming())
+    yield
+    for gauge in (alarming.ALARMING, alarming.E_VALUE):
+        gauge.clear()
+
+
+@pytest.mark.usefixtures("_no_alarms")
+def test_a_cohort_alarms_while_one_of_its_alarms_stands() -> None:
+    for turns, told in (
+        ([turn("raised", "a")], 1),
+        ([turn("confirmed", "a"), turn("raised", "b")], 1),
+        ([turn("cleared", "a")], 1),
+        ([turn("retracted", "b")], 0),
+        ([turn("raised", "c"), turn("cleared", "c")], 0),
+    ):
+        metrics.alarmed(turns)
+        assert value("gleaner_alarming", **COHORT) == told
+
+
+@pytest.mark.usefixtures("_no_alarms")
+def test_each_change_is_counted_and_an_alarm_that_stood_at_the_start_is_not() -> None:
+    states = ("raised", "confirmed", "retracted", "cleared")
+    before = {state: value("gleaner_alarms_total", state=state) for state in states}
+    metrics.show_alarms([turn("confirmed")])
+    assert value("gleaner_alarming", **COHORT) == 1
+    metrics.alarmed([turn("cleared"), turn("raised", "b"), turn("raised", "c")])
+    after = {state: value("gleaner_alarms_total", state=state) - before[state] for state in states}
+    assert after == {"raised": 2, "confirmed": 0, "retracted": 0, "cleared": 1}
+
+
+@pytest.mark.usefixtures("_no_alarms")
+def test_windows_are_counted_and_the_evidence_of_the_newest_is_shown_where_there_is_an_alarm() -> None:
+    judged, amended = value("gleaner_windows_judged_total"), value("gleaner_windows_amended_total")
+    metrics.judged([window(1, 5.0)])
+    assert REGISTRY.get_sample_value("gleaner_e_value", COHORT) is None
+    metrics.alarmed([turn("raised")])
+    metrics.judged([window(3, 7.0), window(2, 6.0), window(1, 9.0, revision=1), window(4, None)])
+    assert value("gleaner_e_value", **COHORT) == 7.0
+    assert value("gleaner_windows_judged_total") - judged == 4
+    assert value("gleaner_windows_amended_total") - amended == 1
+    metrics.alarmed([turn("cleared")])
+    assert REGISTRY.get_sample_value("gleaner_e_value", COHORT) is None
+
+
+@pytest.mark.usefixtures("_no_alarms")
+def test_however_many_cohorts_there_are_the_gauges_are_bounded_and_keep_those_that_alarm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alarming, "MOST_COHORTS", 10)
+    metrics.alarmed([turn("raised", cohort=f"bad-{number}") for number in range(4)])
+    for number in range(50):
+        metrics.alarmed([turn("raised", cohort=f"site-{number}"), turn("cleared", cohort=f"site-{number}")])
+    [family] = alarming.ALARMING.collect()
+    shown = {sample.labels["cohort"]: sample.value for sample in family.samples}
+    assert shown == {f"bad-{number}": 1.0 for number in range(4)} | {f"site-{n}": 0.0 for n in range(44, 50)}
+    metrics.alarmed([turn("raised", cohort=f"new-{number}") for number in range(50)])
+    [family] = alarming.ALARMING.collect()
+    assert {sample.labels["cohort"] for sample in family.samples} == {f"new-{number}" for number in range(40, 50)}
+
+
+@pytest.mark.usefixtures("_no_alarms")
+def test_the_demo_shows_the_sites_that_alarm(unused_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics.serve(Metrics(), unused_port)
+    metrics.alarmed([turn("raised", cohort="orchard"), turn("raised", cohort="mill"), turn("cleared", cohort="mill")])
+    metrics.alarmed([turn("raised", cohort="harbour/cam-1") | {"level": "site/device"}])
+    plan = DemoPlan(seed=1, devices=1, duration_s=10, folder=Path(), lake=Path(), broker="auto")
+    LineView(plan).show(0, {}, world._metrics(unused_port))
+    assert capsys.readouterr().err.endswith("; orchard ALARM\n")
 
 
 def test_metrics_are_served_on_loopback(unused_port: int) -> None:

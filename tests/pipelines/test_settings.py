@@ -44,10 +44,10 @@ def test_arguments_win_over_the_environment_and_that_over_the_file(
 def test_sources_mix_within_a_section(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written(folder, "[drift]\nwindow = 1\ngrace = 1\nround = 1\n")
     monkeypatch.setenv("GLEANER_DRIFT__GRACE", "2")
-    drift = load(file, ["drift.round=3", "drift.min_rows=4"]).drift
+    drift = load(file, ["drift.round=3", "drift.first_events=4"]).drift
     assert [x.total_seconds() for x in (drift.window, drift.grace, drift.round)] == [1, 2, 3]
-    assert drift.min_rows == 4
-    assert drift.consecutive == Settings().drift.consecutive
+    assert drift.first_events == 4
+    assert drift.max_cohorts == Settings().drift.max_cohorts
 
 
 def test_the_last_of_two_arguments_wins() -> None:
@@ -158,10 +158,9 @@ def test_durations_are_iso_8601_too(text: str, seconds: float, folder: Path, mon
         "drift.window=nan",
         "drift.window=inf",
         "drift.window=soon",
-        "drift.false_alarms_per_day=0",
-        "drift.false_alarms_per_day=nan",
-        "drift.consecutive=11",
-        "drift.cohorts=0",
+        "drift.false_alarm_days=0",
+        "drift.false_alarm_days=nan",
+        "drift.max_cohorts=0",
         "mqtt.port=65536",
         "mqtt.port=0",
         "mqtt.port=1.5",

@@ -17,7 +17,7 @@ from pipelines.views import connect
 from schemas.tables import TABLES
 from tests.factories import NOON
 from tests.pipelines.commanding import Gleaner
-from tests.pipelines.lakes import MINUTE, at, inference, lake, sample, selection, verdict
+from tests.pipelines.lakes import MINUTE, alarm, at, inference, lake, sample, selection, start_of, verdict, window
 
 Claim = tuple[str, int, int, str]  # device, first, last, fate
 
@@ -120,12 +120,16 @@ def test_one_wrong_record_among_thousands_is_found(edge: int) -> None:
 
 
 TWICE = {
-    "drift": [verdict(0, 1.0, alarming=False), verdict(0, 1.5, alarming=False)],
+    "windows": [window(0, 1.0), window(0, 1.5)],
+    "drift": [verdict(0, 1.0), verdict(0, 1.5)],
+    "alarms": [alarm(0), alarm(0, "confirmed")],
     "selections": [selection("r", "requested", NOON), selection("r", "requested", NOON + 1)],
     "samples": [sample(1), sample(1, received=NOON + 1, log_offset=9)],
 }
 ONCE = {
-    "drift": [verdict(0, 1.0, alarming=False), verdict(0, 1.5, alarming=False, revision=1)],
+    "windows": [window(0), window(0, revision=1), window(1), window(0, level="device"), window(0, cohort="south")],
+    "drift": [verdict(0), verdict(0, revision=1), verdict(0, statistic="prediction_mix"), verdict(0, level="device")],
+    "alarms": [alarm(0), alarm(0, "confirmed", revision=1), alarm(1)],
     "selections": [selection("r", "requested", NOON), selection("r", "delivered", NOON + 1)],
     "samples": [sample(1), sample(2)],
 }
@@ -159,9 +163,59 @@ def test_a_message_that_made_a_row_twice_is_a_finding_and_one_of_another_log_is_
     assert verify(connect(lake(tmp_path / "once", {name: once}))).repeated == []
 
 
+def told_of(states: list[str], *, without: int | None = None, **last: Any) -> list[dict[str, Any]]:
+    """The revisions of an alarm, one of them left out; the last one with changes."""
+    since, rows = alarm()["changed"], []
+    for revision, state in enumerate(states):
+        over = start_of(3) if state == "cleared" else None
+        rows.append(alarm(0, state, revision=revision, changed=since + revision, cleared_at=over))
+    rows[-1] |= last
+    return [row for row in rows if row["revision"] != without]
+
+
+STORIES = [
+    ["raised", "confirmed", "cleared"],
+    ["raised", "raised", "retracted", "raised"],
+    ["cleared", "raised", "retracted", "confirmed", "retracted", "cleared"],
+]
+
+
+@pytest.mark.parametrize("states", STORIES)
+def test_an_alarm_whose_revisions_follow_from_each_other_is_sound(states: list[str], tmp_path: Path) -> None:
+    assert verify(connect(lake(tmp_path, {"alarms": told_of(states), "inferences": [inference(0)]}))).sound
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (told_of(["raised", "confirmed", "raised"]), "confirmed before"),
+        (told_of(["retracted"]), "before it was raised"),
+        (told_of(["raised", "retracted", "retracted"]), "taken back twice"),
+        (told_of(["raised", "settled"]), "no such state"),
+        (told_of(["raised", "confirmed", "cleared"], without=1), "missing before it"),
+        (told_of(["raised", "confirmed"], without=0), "first revision is missing"),
+        (told_of(["raised", "cleared"], cleared_at=None), "cleared at no time"),
+        (told_of(["raised"], cleared_at=start_of(9)), "open and cleared"),
+        (told_of(["raised", "confirmed"], changed=start_of(0)), "before the revision before it"),
+    ],
+)
+def test_an_alarm_that_is_told_out_of_order_is_a_finding(
+    broken: list[dict[str, Any]], why: str, tmp_path: Path
+) -> None:
+    rows = {"alarms": [*broken, alarm(5)], "inferences": [inference(0, received=NOON - 60 * MINUTE)]}
+    found = verify(connect(lake(tmp_path, rows)))
+    assert [(each["alarm_id"], why in each["why"]) for each in found.mistold] == [(alarm()["alarm_id"], True)]
+    assert not found.sound
+
+
+def test_a_lake_that_begins_in_the_midst_of_an_alarm_is_sound(tmp_path: Path) -> None:
+    rows = {"alarms": told_of(["raised", "confirmed", "cleared"], without=0), "inferences": [inference(600)]}
+    assert verify(connect(lake(tmp_path, rows))).sound
+
+
 def test_the_command_tells_each_finding_and_ends_with_1(tmp_path: Path, gleaner: Gleaner) -> None:
     claims = [("a", 0, 3, "inference"), ("a", 3, 3, "gap"), ("a", 6, 6, "inference"), ("a", 2, 2, "fork")]
-    root = lake(tmp_path, rows_of(claims) | {"samples": TWICE["samples"]})
+    root = lake(tmp_path, rows_of(claims) | {"samples": TWICE["samples"], "alarms": told_of(["retracted"])})
     done = gleaner("verify", "--lake", str(root), "--settle", "0")
     assert done.status == 1
     for told in (
@@ -169,9 +223,10 @@ def test_the_command_tells_each_finding_and_ends_with_1(tmp_path: Path, gleaner:
         "records with more than one fate: 1",
         "forks, records under numbers that others had first: 1",
         "rows that are there more than once: 1",
+        "alarms that are told out of order: 1",
     ):
         assert told in done.out
     done = gleaner("verify", "--lake", str(root), "--settle", "0", "--json")
     said = json.loads(done.out)
     assert (done.status, said["sound"], spans(said["forks"])) == (1, False, [("a", 2, 2)])
-    assert [len(said[name]) for name in ("holes", "doubled", "forks", "repeated")] == [1, 1, 1, 1]
+    assert [len(said[name]) for name in ("holes", "doubled", "forks", "repeated", "mistold")] == [1] * 5

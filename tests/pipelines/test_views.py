@@ -11,7 +11,20 @@ from pipelines.views import connect, view_names
 from schemas.errors import LakeError
 from schemas.tables import TABLES
 from tests.factories import NOON, STREAM
-from tests.pipelines.lakes import MINUTE, at, inference, lake, sample, selection, verdict
+from tests.pipelines.lakes import (
+    MINUTE,
+    alarm,
+    at,
+    hello,
+    inference,
+    lake,
+    sample,
+    selection,
+    start_of,
+    verdict,
+    window,
+    word,
+)
 
 
 def ask(folder: Path, rows: Mapping[str, Sequence[dict[str, Any]]], query: str) -> list[tuple[Any, ...]]:
@@ -56,54 +69,123 @@ def test_model_versions_count_inferences_and_devices(tmp_path: Path) -> None:
     ]
 
 
-def test_current_drift_is_the_highest_revision_of_each_window(tmp_path: Path) -> None:
+CURRENT = [
+    {"e_value": 1.0},
+    {"e_value": 9.0, "revision": 10},
+    {"e_value": 5.0, "revision": 9},
+    {"e_value": 2.0, "place": 1},
+    {"e_value": 3.0, "level": "device"},
+    {"e_value": 6.0, "cohort": "south"},
+    {"e_value": 7.0, "model_version": 4},
+    {"e_value": 8.0, "model": "other"},
+]
+
+
+def test_current_windows_and_drift_are_the_highest_revision_of_each_window(tmp_path: Path) -> None:
+    rows = {
+        "windows": [window(**{"place": 0} | row) for row in CURRENT],
+        "drift": [verdict(**{"place": 0} | row) for row in [*CURRENT, {"e_value": 4.0, "statistic": "prediction_mix"}]],
+    }
+    query = "select e_value, revision from current_{} order by e_value"
+    connection = connect(lake(tmp_path, rows))
+    windows = connection.execute(query.format("windows")).fetchall()
+    assert windows == [(2.0, 0), (3.0, 0), (6.0, 0), (7.0, 0), (8.0, 0), (9.0, 10)]
+    assert connection.execute(query.format("drift")).fetchall() == sorted([*windows, (4.0, 0)])
+
+
+def test_an_alarm_is_as_its_last_revision_says_and_open_until_it_is_taken_back_or_over(tmp_path: Path) -> None:
+    def revisions(place: int, *states: str) -> list[dict[str, Any]]:
+        rows = [alarm(place, state, revision=revision) for revision, state in enumerate(states)]
+        return rows[::-1]  # in whatever order they were written
+
     rows = [
-        verdict(0, 1.0, alarming=False),
-        verdict(0, 9.0, alarming=True, revision=10),
-        verdict(0, 5.0, alarming=False, revision=9),
-        verdict(1, 2.0, alarming=False),
-        verdict(0, 4.0, alarming=False, statistic="prediction_mix"),
-        verdict(0, 6.0, alarming=False, site="south"),
-        verdict(0, 7.0, alarming=False, model_version=4),
-        verdict(0, 8.0, alarming=False, model="other"),
+        *revisions(0, "raised"),
+        *revisions(1, *["raised"] * 10, "confirmed"),
+        *revisions(2, "raised", "retracted"),
+        *revisions(3, "raised", "confirmed", "cleared"),
+        *revisions(4, "raised", "retracted", "raised"),
     ]
-    query = "select value, revision from current_drift order by value"
-    assert ask(tmp_path, {"drift": rows}, query) == [
-        (2.0, 0), (4.0, 0), (6.0, 0), (7.0, 0), (8.0, 0), (9.0, 10)
+    query = "select state, revision from {} order by raised_at"
+    connection = connect(lake(tmp_path, {"alarms": rows}))
+    assert connection.execute(query.format("current_alarms")).fetchall() == [
+        ("raised", 0), ("confirmed", 10), ("retracted", 1), ("cleared", 2), ("raised", 2)
     ]  # fmt: skip
-
-
-def test_an_alarm_is_a_stretch_of_windows_in_a_row(tmp_path: Path) -> None:
-    alarming = [False, True, True, False, True, False, True]
-    rows = [verdict(place, 3.0 + place, alarming=alarm) for place, alarm in enumerate(alarming)]
-    rows += [verdict(place, 5.0, alarming=place == 0, site="south") for place in range(2)]
-    query = "select site, since, until, windows, times_threshold from alarms order by site, since"
-
-    def start(window: int) -> Any:
-        return at(NOON + 10 * MINUTE * window)
-
-    assert ask(tmp_path, {"drift": rows}, query) == [
-        ("north", start(1), start(3), 2, 2.5),
-        ("north", start(4), start(5), 1, 3.5),
-        ("north", start(6), start(7), 1, 4.5),
-        ("south", start(0), start(1), 1, 2.5),
+    assert connection.execute(query.format("open_alarms")).fetchall() == [
+        ("raised", 0),
+        ("confirmed", 10),
+        ("raised", 2),
     ]
 
 
-def test_an_amended_window_joins_two_alarms(tmp_path: Path) -> None:
-    rows = [verdict(place, 4.0, alarming=place != 1) for place in range(3)]
-    query = "select windows from alarms order by since"
-    assert ask(tmp_path / "before", {"drift": rows}, query) == [(1,), (1,)]
-    amended = verdict(1, 4.0, alarming=True, revision=1)
-    assert ask(tmp_path / "after", {"drift": [*rows, amended]}, query) == [(3,)]
+def test_a_label_is_the_last_word_on_a_record(tmp_path: Path) -> None:
+    rows = {
+        "inferences": [inference(seq, class_ids=[4, 9]) for seq in range(6)],
+        "feedback": [
+            word(0, "confirmed"),
+            word(1, "corrected", class_id=9),
+            word(2, "corrected", class_id=4),  # to what it said
+            word(3, "confirmed"),
+            word(3, "dismissed", received=NOON + 90 * MINUTE),
+            word(4, "corrected", class_id=7, received=NOON + 90 * MINUTE),
+            word(4, "confirmed"),
+            word(77, "confirmed"),  # of no inference
+        ],
+    }
+    query = "select seq, label, correct from labels order by seq"
+    assert ask(tmp_path, rows, query) == [(0, 4, True), (1, 9, False), (2, 4, True), (4, 7, False)]
 
 
-def test_the_statistics_of_a_site_alarm_each_for_itself(tmp_path: Path) -> None:
-    rows = [
-        verdict(place, 4.0, alarming=place < 2, statistic=name) for place in range(3) for name in ("confidence", "mix")
+def test_a_label_tells_what_its_device_had_said_before(tmp_path: Path) -> None:
+    rows = {
+        "inferences": [inference(seq) for seq in range(4)],
+        "feedback": [word(seq) for seq in range(4)],
+        "devices": [
+            hello(received=NOON + MINUTE, hardware="pi-4", attributes=[("lens", "wide")]),
+            hello(received=NOON + 3 * MINUTE, hardware="pi-5"),
+            hello("cam-2", hardware="other"),
+        ],
+    }
+    query = "select seq, hardware, attributes['lens'] from labels order by seq"
+    assert ask(tmp_path, rows, query) == [(0, None, None), (1, "pi-4", "wide"), (2, "pi-4", "wide"), (3, "pi-5", None)]
+
+
+LEVELS = {
+    "fleet": "fleet",
+    "site": "north",
+    "device/site": "cam-1/north",
+    "class": "0",
+    "hardware": "pi_4",
+    "attributes.lens": "wide_1",
+    "site/attributes.none": "north/unknown",
+    "agent": "unknown",
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_expected_accuracy_stands_beside_what_people_said_of_the_same_cohort_and_window(
+    level: str, tmp_path: Path
+) -> None:
+    other = {"device": "cam-9", "site": "south", "class_ids": [5, 6]}
+    rows = {
+        "windows": [window(place, level=level, cohort=LEVELS[level]) for place in range(3)]
+        + [window(0, level=level, cohort="elsewhere")],
+        "inferences": [inference(seq, (0.75, 0.25)) for seq in (0, 9, 10)] + [inference(1, (0.5, 0.5), clock_off=True)],
+        "feedback": [word(0), word(9, "corrected", class_id=3), word(10), word(1)],
+        "devices": [hello(hardware="pi/4", agent="", attributes=[("lens", "wide/1")])],
+    }
+    if level != "fleet":
+        rows["inferences"].append(inference(2, **other))
+        rows["feedback"].append(word(2, device="cam-9"))
+        rows["devices"].append(hello("cam-9", hardware="pi-3", agent="1", attributes=[("lens", "tele"), ("none", "x")]))
+    query = """select cohort, window_start, expected_accuracy, labelled, correct, labelled_confidence
+               from expected_accuracy order by cohort <> ?, cohort, window_start"""
+    found = connect(lake(tmp_path, rows)).execute(query, [LEVELS[level]]).fetchall()
+    assert found == [
+        (LEVELS[level], at(start_of(0)), 0.95, 2, 1, 0.75),
+        (LEVELS[level], at(start_of(1)), 0.95, 1, 1, 0.75),
+        (LEVELS[level], at(start_of(2)), 0.95, 0, 0, None),
+        ("elsewhere", at(start_of(0)), 0.95, 0, 0, None),
     ]
-    query = "select statistic, windows from alarms order by statistic"
-    assert ask(tmp_path, {"drift": rows}, query) == [("confidence", 2), ("mix", 2)]
 
 
 def test_a_selection_stands_as_it_ended(tmp_path: Path) -> None:
@@ -143,7 +225,7 @@ def test_labelling_holds_each_sample_with_what_the_model_thought(tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["0042", "1e5", "true", "nan", "2023-11-14"])
 def test_a_model_that_looks_like_something_else_stays_text(name: str, tmp_path: Path) -> None:
-    rows = {"inferences": [inference(0, model=name)], "drift": [verdict(0, 1.0, alarming=False, model=name)]}
+    rows = {"inferences": [inference(0, model=name)], "drift": [verdict(0, model=name)]}
     query = "select i.model, i.date, d.model from inferences i join drift d using (model)"
     assert ask(tmp_path, rows, query) == [(name, date(2023, 11, 14), name)]
 

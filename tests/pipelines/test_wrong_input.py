@@ -107,9 +107,13 @@ def test_a_setting_that_is_not_known_is_named_wherever_it_stands(
     gleaner("--config", "none.toml", "config").refused("none.toml", "no such settings file")
 
 
-def test_false_alarms_that_no_threshold_can_promise_are_said(data: list[str], gleaner: Gleaner) -> None:
-    told = gleaner(*data, "--set", "drift.false_alarms_per_day=1e-9", *RUN)
-    told.refused("allow more false alarms a day")
+@pytest.mark.parametrize("by", ["sight", "site/site", "class/", "attributes.", "site,site"])
+def test_a_cohort_that_can_not_be_is_said(by: str, data: list[str], gleaner: Gleaner) -> None:
+    gleaner(*data, "--set", f"drift.by={by}", *RUN).refused("drift.by")
+
+
+def test_a_second_opinion_that_nobody_has_is_said(data: list[str], gleaner: Gleaner) -> None:
+    gleaner(*data, "--set", "drift.second_opinions=oracle", *RUN).refused("oracle", "adwin")
 
 
 # lake and log

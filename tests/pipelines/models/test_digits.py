@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from edge_publisher.model import Model
 from operators.reference_file import from_parquet_bytes
 from pipelines.models import build as build_module
-from pipelines.models.assemble import reference_of
+from pipelines.models.assemble import reference_of, rows_of
 from pipelines.models.build import Report, build_digits
 from pipelines.models.cli import app
 from pipelines.models.device import say
@@ -23,6 +23,7 @@ from schemas import bundle
 from schemas.bundle import MODEL, REFERENCE, Bundle
 from schemas.embedding import Codec
 from schemas.errors import BundleError
+from tests.operators.references import same
 from tests.pipelines.models.conftest import SEED
 
 
@@ -99,11 +100,28 @@ def test_the_same_seed_gives_the_same_bundle_and_another_seed_another(digits_bun
 def test_the_reference_is_what_a_device_says_of_the_validation_part(digits_bundle: Path) -> None:
     found = bundle.read(digits_bundle)
     read = from_parquet_bytes(found.contents[REFERENCE])
-    images = split_digits(SEED).validation.images
-    made = reference_of(found.manifest, say(found, frames(images)))
-    assert read.rows == len(images)
-    for name in ("class_counts", "confidence_counts", "confidence_edges", "embedding_sum", "embedding_outer"):
-        assert np.array_equal(getattr(read, name), getattr(made, name))
+    part = split_digits(SEED).validation
+    said = say(found, frames(part.images))
+    assert same(read, reference_of(found.manifest, said, part.labels))
+    assert read.rows == read.labelled.sum() == len(part.images)
+    assert read.correct.sum() == (said.class_id == part.labels).sum()
+
+
+def test_the_reference_is_made_of_what_each_inference_tells(digits_bundle: Path) -> None:
+    """Second score and entropy, as a device computes them, one sample at a time."""
+    found = bundle.read(digits_bundle)
+    images = split_digits(SEED).validation.images[:60]
+    rows, model = rows_of(found.manifest, say(found, frames(images))), Model(found)
+    for at, inference in enumerate(model.infer(image) for image in frames(images)):
+        assert (rows.class_id[at], rows.confidence[at]) == (inference.class_ids[0], inference.scores[0])
+        assert (rows.second[at], rows.entropy[at]) == (inference.scores[1], np.float32(inference.entropy))
+
+
+def test_a_device_that_tells_one_class_has_no_second_score(digits_bundle: Path) -> None:
+    found = bundle.read(digits_bundle)
+    alone = Bundle(replace(found.manifest, top_k=1), found.contents)
+    assert not say(alone, heldout(SEED)[0][:5]).second.any()
+    assert say(found, heldout(SEED)[0][:5]).second.any()
 
 
 @pytest.mark.parametrize("codec", [Codec.NONE, Codec.F32, Codec.F16])
@@ -112,9 +130,9 @@ def test_every_codec_makes_a_bundle_that_runs(tmp_path: Path, codec: Codec) -> N
     found = bundle.read(tmp_path / "b")
     reference = from_parquet_bytes(found.contents[REFERENCE])
     assert (found.manifest.version, reference.version, len(found.model)) == (3, 3, report.float_bytes)
-    assert (
-        reference.dims == Model(found).infer(heldout(SEED)[0][0]).embedding.size == (0 if codec is Codec.NONE else 32)
-    )
+    space = reference.scale.space
+    dims = 0 if space is None else space.dims
+    assert dims == Model(found).infer(heldout(SEED)[0][0]).embedding.size == (0 if codec is Codec.NONE else 32)
 
 
 def test_a_model_that_is_not_accurate_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +149,11 @@ def test_the_command_builds_and_shows(tmp_path: Path) -> None:
     report = json.loads(built.stdout)
     assert (report["folder"], report["quantized"]) == (out, False)
     shown = CliRunner().invoke(app, ["show", out, "--json"])
-    assert json.loads(shown.stdout)["reference_rows"] == report["reference_rows"] == 449
+    facts = json.loads(shown.stdout)
+    assert facts["reference_rows"] == report["reference_rows"] == 449
+    assert (facts["embedding"], facts["watched"]["centroid"], facts["watched"]["confidence"]) == ("i8 32", 10, 16)
+    assert sum(facts["class_shares"].values()) == pytest.approx(1, abs=1e-3)
+    assert facts["reference_accuracy"] > 0.95
     again = CliRunner().invoke(app, ["build", "digits", "--out", out])
     assert (again.exit_code, again.stdout) == (2, "")
     assert "not empty" in again.stderr.splitlines()[-1]

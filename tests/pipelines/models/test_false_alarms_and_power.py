@@ -1,24 +1,33 @@
 """On real embeddings: how often a healthy fleet alarms, and how soon smeared lenses are noticed."""
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from operators.calibration import directions, level_for, null
-from operators.drift import alarms, evaluate
-from operators.panes import panes
-from operators.reference import Reference, build
+from operators.fleet_control import alarmed
+from operators.judge import Basis
+from operators.panes import count, layout_of, positions
+from operators.reference import Reference
 from operators.reference_file import from_parquet_bytes
-from operators.statistics import Statistic, embedding_mean_shift
-from pipelines.models.device import Said, say
+from operators.scale import Scale
+from operators.series import Series, fold
+from pipelines.models.assemble import rows_of
+from pipelines.models.device import say
 from pipelines.models.digits import frames, heldout
+from pipelines.models.fit import Rows, accept, columns_of
 from schemas import bundle
 from schemas.bundle import REFERENCE, Bundle
 from tests.pipelines.models.conftest import SEED
 
+Ints = NDArray[np.int64]
+
 SITES = 2
+FIRST = 2_000  # events, as by default
+A_MONTH = 30 * 144.0  # windows of ten minutes
 
 
 @pytest.fixture(scope="module")
@@ -27,71 +36,65 @@ def accepted(digits_bundle: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def healthy(accepted: Bundle) -> Said:
-    return say(accepted, frames(heldout(SEED)[0]))
+def bundled(accepted: Bundle) -> Reference:
+    return from_parquet_bytes(accepted.contents[REFERENCE])
 
 
-def resampled(said: Said, size: int, rng: np.random.Generator, reference: Bundle) -> Reference:
-    """A reference made of `size` rows drawn from all that a healthy device says."""
-    rows = rng.integers(0, len(said.class_id), size)
-    m = reference.manifest
-    return build(
-        model=m.name,
-        version=m.version,
-        labels=m.labels,
-        class_id=said.class_id[rows],
-        confidence=said.confidence[rows],
-        embeddings=said.embeddings[rows],
-        embedding_codec=m.embedding_codec,
-    )
+@pytest.fixture(scope="module")
+def healthy(accepted: Bundle) -> Rows:
+    return seen(accepted, frames(heldout(SEED)[0]))
 
 
-def windows(reference: Reference, said: Said, count: int, rows: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Panes of `count` windows of `rows` rows drawn from what was said."""
-    drawn = rng.integers(0, len(said.class_id), count * rows)
-    group = np.repeat(np.arange(count, dtype=np.int32), rows)
-    return panes(reference, group, count, said.class_id[drawn], said.confidence[drawn], said.embeddings[drawn])
+def seen(accepted: Bundle, images: NDArray[np.uint8]) -> Rows:
+    return rows_of(accepted.manifest, say(accepted, images))
 
 
-def alarm_count(reference: Reference, counted: NDArray[np.int64], alpha: float) -> int:
-    """Alarms of one cohort, over all statistics."""
-    found = evaluate(reference, counted, alpha, min_rows=50)
-    by_statistic = zip(*found, strict=True)
-    return sum(sum(alarms([finding.exceeds for finding in column])) for column in by_statistic)
+def draw(rows: Rows, size: int, rng: np.random.Generator) -> Rows:
+    """So many of the rows, with replacement."""
+    at = rng.integers(0, len(rows.class_id), size)
+    columns: dict[str, Any] = {each.name: getattr(rows, each.name) for each in fields(rows)}
+    return Rows(**{name: each if name == "codec" else each[at] for name, each in columns.items()})
 
 
-@pytest.mark.parametrize("rows", [100, 450])
-def test_a_healthy_fleet_alarms_no_more_often_than_the_setting(accepted: Bundle, healthy: Said, rows: int) -> None:
-    """40 references, each with 2 sites of 60 windows of real embeddings, seeded. The setting is one alarm a day of 60
-    windows, so 40 are expected at most; tolerance: 2 to 60 (alarms come in runs, since windows share a reference)."""
-    alpha = level_for(1, windows_per_day=60, cohorts=SITES)
-    rng = np.random.default_rng(rows)
+def windows(scale: Scale, rows: Rows, count_of: int, size: int, rng: np.random.Generator) -> Ints:
+    """Panes of `count_of` windows of `size` rows, drawn from what was said."""
+    columns = columns_of(draw(rows, count_of * size, rng), scale)
+    group = np.repeat(np.arange(count_of), size)
+    event = np.ones(len(group), bool)
+    return count(scale, columns, positions(scale, columns), event, group, count_of)
+
+
+def first_alarm(reference: Reference, cohorts: list[Ints], interval: float) -> int | None:
+    """The first window at which any cohort is in alarm."""
+    given = reference.pane[layout_of(reference.scale).stack]
+    events = interval * np.sum([panes[:, layout_of(reference.scale).events].mean() for panes in cohorts])
+    basis = Basis(reference.scale, reference, given, FIRST, np.inf, events)
+    total = [fold(Series(panes=dict(enumerate(panes))), basis, range(len(panes)), 0).total for panes in cohorts]
+    found = [at for at, now in enumerate(np.stack(total, axis=1)) if alarmed(now, interval, SITES).any()]
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("size", [100, 450])
+def test_a_healthy_fleet_alarms_no_more_often_than_the_setting(
+    accepted: Bundle, bundled: Reference, healthy: Rows, size: int
+) -> None:
+    """60 references of 449 rows drawn from all that a healthy device says, each with 2 sites of 60 windows, seeded. The
+    setting is an alarm in 600 windows, so that at most 6 of 60 fleets may alarm within 60; tolerance: 12."""
+    rng = np.random.default_rng(size)
     found = 0
-    for _ in range(40):
-        reference = resampled(healthy, 449, rng, accepted)
-        found += sum(alarm_count(reference, windows(reference, healthy, 60, rows, rng), alpha) for _ in range(SITES))
-    assert 2 <= found <= 60
+    for _ in range(60):
+        drawn = draw(healthy, 449, rng)
+        m = accepted.manifest
+        reference = accept(model=m.name, version=m.version, labels=m.labels, rows=drawn, scale=bundled.scale)
+        cohorts = [windows(bundled.scale, healthy, 60, size, rng) for _ in range(SITES)]
+        found += first_alarm(reference, cohorts, 600) is not None
+    assert found <= 12
 
 
-@pytest.mark.parametrize("rows", [60, 450])
-def test_the_gaussian_null_covers_resampled_real_embeddings(accepted: Bundle, healthy: Said, rows: int) -> None:
-    """Means of real rows, reference and window both resampled, exceed the 95 % point of the Gaussian null with a
-    chance of 5 %; tolerance: 2.5 % to 8 % over 600 pairs."""
-    rng, beyond = np.random.default_rng(rows), 0
-    for _ in range(100):
-        reference = resampled(healthy, 449, rng, accepted)
-        limit = np.quantile(null(reference, Statistic.EMBEDDING_MEAN, rows, 4000), 0.95)
-        means = [healthy.embeddings[rng.integers(0, len(healthy.class_id), rows)].mean(axis=0) for _ in range(6)]
-        shifts = embedding_mean_shift(np.array(means, np.float64), reference.embedding_mean, directions(reference))
-        beyond += int((shifts > limit).sum())
-    assert 0.025 < beyond / 600 < 0.08
-
-
-def test_the_bundled_reference_is_silent_on_healthy_devices(accepted: Bundle, healthy: Said) -> None:
-    reference = from_parquet_bytes(accepted.contents[REFERENCE])
-    alpha = level_for(1, windows_per_day=24 * 60, cohorts=SITES)
-    counted = windows(reference, healthy, 240, 120, np.random.default_rng(1))
-    assert alarm_count(reference, counted, alpha) <= 1
+def test_the_bundled_reference_is_silent_on_healthy_devices(bundled: Reference, healthy: Rows) -> None:
+    rng = np.random.default_rng(1)
+    cohorts = [windows(bundled.scale, healthy, 144, 120, rng) for _ in range(SITES)]
+    assert first_alarm(bundled, cohorts, A_MONTH) is None
 
 
 def smeared(images: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
@@ -102,17 +105,15 @@ def smeared(images: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("strength", [0.5, 0.8])
-def test_smeared_lenses_alarm_within_three_windows(accepted: Bundle, healthy: Said, strength: float) -> None:
-    reference = from_parquet_bytes(accepted.contents[REFERENCE])
-    rng = np.random.default_rng(2)
-    alpha = level_for(1, windows_per_day=24 * 60, cohorts=SITES)
-    bad = say(accepted, smeared(heldout(SEED)[0], strength))
-    before = windows(reference, healthy, 10, 100, rng)
-    after = windows(reference, bad, 10, 100, rng)
-    found = evaluate(reference, np.concatenate([before, after]), alpha, min_rows=50)
-    first = {
-        statistic: alarms([window[at].exceeds for window in found]).index(True)
-        for at, statistic in enumerate(Statistic)
-        if any(alarms([window[at].exceeds for window in found]))
-    }
-    assert 11 <= min(first.values()) <= 12
+@pytest.mark.parametrize("seed", range(5))
+def test_smeared_lenses_alarm_within_three_windows(
+    accepted: Bundle, bundled: Reference, healthy: Rows, strength: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    bad = seen(accepted, smeared(heldout(SEED)[0], strength))
+    well = [windows(bundled.scale, healthy, 10, 100, rng) for _ in range(SITES)]
+    after = windows(bundled.scale, bad, 10, 100, rng), windows(bundled.scale, healthy, 10, 100, rng)
+    cohorts = [np.concatenate(parts) for parts in zip(well, after, strict=True)]
+    at = first_alarm(bundled, cohorts, A_MONTH)
+    assert at is not None
+    assert 10 <= at <= 12
