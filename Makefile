@@ -45,6 +45,9 @@ bench: setup ## throughput of dataflow and ingest, and latency, as JSON lines (A
 	@$(BIN)/python -m benchmarks.ingest $(filter --quick,$(ARGS))
 	@$(BIN)/python -m benchmarks.latency $(filter --quick,$(ARGS))
 
+bench-drift: setup ## drift detection against other libraries: docs/benchmarks/drift.md (SEED=1 CLAIMS=D1,D3 QUICK=1)
+	@$(BIN)/python -m benchmarks.drift --seed $(SEED) $(if $(CLAIMS),--claims $(CLAIMS)) $(if $(QUICK),--quick)
+
 proto: $(READY) ## generate schemas/wire_pb2.py from schemas/wire.proto
 	@$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. schemas/wire.proto
 
@@ -56,4 +59,4 @@ constraints: $(READY) ## pin the newest versions that fit, with hashes
 clean: ## remove what was built, not what was measured
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help setup servers demo test faults lint format bench proto constraints clean
+.PHONY: help setup servers demo test faults lint format bench bench-drift proto constraints clean

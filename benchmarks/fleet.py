@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from operators.reference import build
 from operators.reference_file import to_parquet_bytes
 from pipelines.log import LogWriter, Message
+from pipelines.models.fit import Rows, accept
 from schemas import bundle, wire
 from schemas.bundle import Manifest, Preprocessing
 from schemas.embedding import Codec, decode, encode
@@ -45,15 +45,15 @@ def write_bundle(folder: Path, seed: int) -> None:
     rows = 4000
     class_ids, scores = _predictions(rng, rows)
     embeddings = rng.standard_normal((rows, DIMS)).astype(np.float32)
-    reference = build(
-        model="bench",
-        version=1,
-        labels=LABELS,
+    seen = Rows(
         class_id=class_ids[:, 0],
         confidence=scores[:, 0],
+        second=scores[:, 1],
+        entropy=rng.random(rows, np.float32),
         embeddings=decode(*encode(embeddings, Codec.I8), Codec.I8, DIMS),
-        embedding_codec=Codec.I8,
+        codec=Codec.I8,
     )
+    reference = accept(model="bench", version=1, labels=LABELS, rows=seen)
     manifest = Manifest(
         name="bench",
         version=1,

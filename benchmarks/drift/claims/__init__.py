@@ -1,0 +1,1 @@
+"""One claim a file: what is claimed, how it is measured, when it fails."""
