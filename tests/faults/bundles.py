@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_publisher.model import Model
-from operators.reference import build
 from operators.reference_file import to_parquet_bytes
+from pipelines.models.assemble import reference_of
+from pipelines.models.device import say
 from schemas import bundle
 from schemas.bundle import MODEL, REFERENCE, Bundle, Manifest, Preprocessing
-from schemas.embedding import Codec, decode, encode
+from schemas.embedding import Codec
 from tests.faults.samples import SIDE, sample
 
 SMALL, WIDE = "small", "wide"
@@ -71,16 +71,6 @@ def _onnx(name: str) -> bytes:
 
 
 def _reference(name: str, model: bytes) -> bytes:
-    running = Model(Bundle(_manifest(name, files={MODEL: {}}), {MODEL: model}))
-    outputs = running.infer_many(np.stack([sample(0, "reference", n).array for n in range(_REFERENCE_ROWS)]))
-    dims, codec = _SHAPES[name]
-    reference = build(
-        model=name,
-        version=1,
-        labels=_LABELS,
-        class_id=outputs.probabilities.argmax(axis=1),
-        confidence=outputs.probabilities.max(axis=1),
-        embeddings=decode(*encode(outputs.embeddings, codec), codec, dims),
-        embedding_codec=codec,
-    )
-    return to_parquet_bytes(reference)
+    manifest = _manifest(name, files={MODEL: {}})
+    samples = np.stack([sample(0, "reference", n).array for n in range(_REFERENCE_ROWS)])
+    return to_parquet_bytes(reference_of(manifest, say(Bundle(manifest, {MODEL: model}), samples), None))
