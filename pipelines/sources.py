@@ -20,6 +20,7 @@ from pipelines.settings import Flow
 from pipelines.stop import Stop
 
 _POLL = timedelta(milliseconds=20)
+_MEET_S = 0.2
 Keyed = tuple[str, Records]
 
 
@@ -40,11 +41,33 @@ class Stopper:
     clean: threading.Event = field(default_factory=threading.Event)
     _at_end: set[int] = field(default_factory=set)
     _committed: set[int] = field(default_factory=set)
+    _workers: set[int] = field(default_factory=set)
+    _leaving: set[int] = field(default_factory=set)
+    _meeting: threading.Condition = field(default_factory=threading.Condition)
 
     def begin(self) -> None:
         """A flow begins: what an earlier one read and committed counts no more."""
-        self._at_end.clear()
-        self._committed.clear()
+        for told in (self._at_end, self._committed, self._workers, self._leaving):
+            told.clear()
+
+    def joined(self) -> None:
+        """A worker reads: the thread that says so."""
+        self._workers.add(threading.get_ident())
+
+    def may_leave(self) -> bool:
+        """Whether all workers are here at this moment; each of them may leave then.
+
+        One that leaves alone leaves the others waiting for ever: their sources are not asked again before
+        it has finished an epoch that it never will.
+        """
+        me = threading.get_ident()
+        with self._meeting:
+            self._leaving.add(me)
+            self._meeting.notify_all()
+            if self._meeting.wait_for(lambda: self._leaving >= self._workers, _MEET_S):
+                return True
+            self._leaving.discard(me)
+            return False
 
     def reached_end(self, partition: int, of: int) -> None:
         """A partition has nothing more to read now."""
@@ -105,9 +128,13 @@ class LogPart(StatefulSourcePartition[Keyed, int]):
 
     def next_batch(self) -> list[Keyed]:
         """What follows in the log; at the start and after a commit, an empty batch goes before it."""
+        self._source.stopper.joined()
         mark = self._note_commit()
         if self._source.stopper.clean.is_set():
-            raise AbortExecution  # ends this worker; an end of input would close every state instead
+            if self._source.stopper.may_leave():
+                raise AbortExecution  # ends this worker; an end of input would close every state instead
+            self._sleep()
+            return mark
         if self._source.stopper.requested.is_set():
             self._idle = True
             self._sleep()
