@@ -18,6 +18,7 @@ from operators.watch import Judged, Policy
 from operators.watermarks import Home
 
 _STATES: Final = {Turn.RAISED: State.RAISED, Turn.CLEARED: State.CLEARED, Turn.RETRACTED: State.RETRACTED}
+_BEGAN: Final = 4
 _NOTHING: Final = Finding(statistic="", group="", since=0, events=0, moved="[]")
 
 
@@ -29,7 +30,7 @@ class Fleet:
         rounds: what buckets said of rounds that not all of them have told yet.
         evidence: cohort → start of a window → ln M after it; within the horizon, of cohorts that were near an alarm.
         findings: (cohort, start of a window) → what moved, of windows with enough evidence for an alarm.
-        began: cohort → start of its first window.
+        began: cohort → start of its first window; at most `_BEGAN` times `Policy.max_cohorts`, the newest.
         alarms: those that can still change, in the order in which they were raised.
         watermarks: see `watch.Told`.
     """
@@ -94,6 +95,9 @@ def _take(fleet: Fleet, judged: Judged, policy: Policy) -> None:
         for key in [key for key in fleet.findings if key[0] == cohort and key[1] >= first]:
             del fleet.findings[key]
     fleet.findings |= judged.findings
+    if len(fleet.began) > _BEGAN * policy.max_cohorts:
+        newest = sorted(fleet.began.items(), key=lambda each: (each[1], each[0]))[-_BEGAN * policy.max_cohorts :]
+        fleet.began = dict(newest)
 
 
 def _of_drift(fleet: Fleet, now: int, edge: int, policy: Policy) -> Iterator[Alarm]:

@@ -35,7 +35,8 @@ class Series:
         states: the detectors' states after it; none before.
         first: (width,) the stack of the first windows, as far as they are settled.
         said: start of a window → revision, and a mark of all that was said of it.
-        after: start of a window → states after it: a cache that is never stored.
+        total: start of a window → ln M after it: a cache that is never stored.
+        after: start of a window → states after it: another.
         compared: the stack that they were compared with.
         packed: panes as they were stored last: a cache.
     """
@@ -45,6 +46,7 @@ class Series:
     states: States = ()
     first: Ints | None = None
     said: dict[int, tuple[int, int]] = field(default_factory=dict)
+    total: dict[int, float] = field(default_factory=dict)
     after: dict[int, States] = field(default_factory=dict)
     compared: bytes = b""
     packed: dict[int, bytes] = field(default_factory=dict)
@@ -120,7 +122,9 @@ def fold(series: Series, basis: Basis, closed: Sequence[int], changed_from: int)
         found.append(evidence)
         at = end
     evidence = np.concatenate(found)
-    return Folded(judge, starts, panes, judged, evidence, combine(evidence, judge.features))
+    total = combine(evidence, judge.features)
+    series.total |= dict(zip(starts, total.tolist(), strict=True))
+    return Folded(judge, starts, panes, judged, evidence, total)
 
 
 def settle(series: Series, basis: Basis, closed: Sequence[int], upto: int) -> None:
@@ -149,6 +153,8 @@ def settle(series: Series, basis: Basis, closed: Sequence[int], upto: int) -> No
         del series.panes[start]
     for start in [start for start in series.said if start <= upto]:
         del series.said[start]
+    for start in [start for start in series.total if start < series.settled]:
+        del series.total[start]
 
 
 def is_provisional(basis: Basis) -> bool:

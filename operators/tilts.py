@@ -20,10 +20,10 @@ from operators.statistics import smoothed_shares
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SHIFTS: Final = (0.3, 0.8)
-"""Sizes of ordinal tilts: by how many standard deviations of the score its mean moves."""
+SHIFTS: Final = (0.25, 0.5, 1.0)
+"""Sizes of ordinal tilts: by how many standard deviations of the score its mean moves. Each is twice the one before."""
 
-DEGREES: Final = (0.45, 0.45, 0.1)
+DEGREES: Final = (0.5, 0.45, 0.05)
 """Weights of mean, spread and skew."""
 
 GAINS: Final = (0.15, 0.4)

@@ -6,7 +6,8 @@ after it, and told with a higher revision. Keyed by cohort bucket; one round at 
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -235,7 +236,7 @@ def _judge(
             folded = fold(series, basis, closed, due)
             told = _told(series, folded)
             evidence[cohort] = dict(zip(folded.starts, folded.total.tolist(), strict=True))
-            for at in np.flatnonzero(folded.total >= policy.alarm_nats).tolist():
+            for at in _may_raise(series, folded, closed, policy):
                 findings[cohort, folded.starts[at]] = describe(series, basis, folded, at)
             windows += [window_row(cohort, series, basis, folded, at, now, watermark, policy.window_us) for at in told]
             drift += drift_rows(cohort, series, basis, folded, told, policy.window_us)
@@ -270,9 +271,20 @@ def _fit(series: Series, basis: Basis) -> int:
     if any(len(pane) != width for pane in series.panes.values()):
         panes = {start: pane for start, pane in series.panes.items() if len(pane) == width}
         series.panes, series.settled, series.states, series.first = panes, -1, (), None
-        series.after, series.compared, series.said, series.packed = {}, b"", {}, {}
+        series.after, series.compared, series.said, series.packed, series.total = {}, b"", {}, {}, {}
         return -1
     return _NEVER
+
+
+def _may_raise(series: Series, folded: Folded, closed: Sequence[int], policy: Policy) -> list[int]:
+    """The places of windows that may raise an alarm: not those before which the cohort is in alarm in any case."""
+    enough = policy.alarm_nats + np.log(policy.max_cohorts)
+    found = []
+    for at in np.flatnonzero(folded.total >= policy.alarm_nats).tolist():
+        place = bisect_left(closed, folded.starts[at])
+        if place == 0 or series.total.get(closed[place - 1], -np.inf) < enough:
+            found.append(at)
+    return found
 
 
 def _is_gone(series: Series, now: int, policy: Policy) -> bool:
