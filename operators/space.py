@@ -129,7 +129,7 @@ class Space:
         """(n, r): the bin of each direction, 0 … 7."""
         place = cells.astype(np.int32)
         place += np.arange(self.directions, dtype=np.int32) * (2 * MAX_CELL + 1) + MAX_CELL
-        bins: NDArray[np.int32] = self._bin_of_cell.take(place)
+        bins: NDArray[np.int32] = self._bin_of_cell.take(place, mode="clip")
         return bins
 
     def nearest(self, cells: Floats) -> tuple[Ints, Floats]:
@@ -145,7 +145,7 @@ class Space:
         turns = (cells @ self._turned[2]).astype(np.int32)
         turns += self.phases.astype(np.int32)
         turns &= _TURN - 1
-        values: NDArray[np.int32] = _COSINES.take(turns)
+        values: NDArray[np.int32] = _COSINES.take(turns, mode="clip")
         return values
 
 

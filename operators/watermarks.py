@@ -168,14 +168,17 @@ class Watermarks:
     def _rows(self, rows: pa.RecordBatch) -> dict[tuple[str, str], list[Mark]]:
         """Note each message's rows; gives the last row of each, by stream."""
         marks: dict[tuple[str, str], list[Mark]] = {}
+        latest: dict[tuple[str, str, Home], tuple[int, int]] = {}
         for device, stream, home, received, newest, mark in _messages(rows):
-            progress = self._progress(device)
-            if progress is None:
-                continue
             marks.setdefault((device, stream), []).append(mark)
-            progress.received_us = max(progress.received_us, received)
-            progress.work(home, newest)
-            progress.track(stream, newest)
+            before = latest.get((device, stream, home), (received, newest))
+            latest[device, stream, home] = (max(received, before[0]), max(newest, before[1]))
+        for (device, stream, home), (received, newest) in latest.items():
+            progress = self._progress(device)
+            if progress is not None:
+                progress.received_us = max(progress.received_us, received)
+                progress.work(home, newest)
+                progress.track(stream, newest)
         return marks
 
     def _words(self, said: pa.RecordBatch) -> None:

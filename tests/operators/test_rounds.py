@@ -30,8 +30,7 @@ def test_any_interleaving_gives_the_same_rounds(told: list[set[int]], data: st.D
     whole = min(max(each) for each in told)
     numbers = sorted({number for each in told for number in each if number <= whole})
     assert given_out == [
-        [Part(p, number, f"{p}/{number}") for p, each in enumerate(told) if number in each]
-        for number in numbers
+        [Part(p, number, f"{p}/{number}") for p, each in enumerate(told) if number in each] for number in numbers
     ]
     assert {part.round for part in rounds.waiting} == {n for each in told for n in each if n > whole}
 

@@ -147,9 +147,9 @@ def test_allowance_by_hand() -> None:
 
 
 def test_a_larger_reference_resolves_smaller_shifts() -> None:
-    assert shifts(1000) == (0.3, 0.8)
-    assert shifts(2000) == (0.15, 0.3, 0.8)
-    assert shifts(10_000) == (0.075, 0.15, 0.3, 0.8)
+    assert shifts(1000) == (0.25, 0.5, 1.0)
+    assert shifts(3000) == (0.125, 0.25, 0.5, 1.0)
+    assert shifts(10_000) == (0.0625, 0.125, 0.25, 0.5, 1.0)
 
 
 def test_a_longer_interval_allows_for_a_larger_error_and_a_larger_reference_for_less() -> None:
