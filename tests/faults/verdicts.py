@@ -25,4 +25,5 @@ def verify_agrees(world: World, told: Told) -> list[str]:
     except ValueError:
         return [f"exit {done.returncode}: {done.stderr.strip()[-300:]}"]
     holes = [hole for hole in verdict["holes"] if (hole["device"], hole["stream"]) not in told.cut_streams]
-    return [json.dumps(found)[:300] for found in (*holes, *verdict["doubled"], *verdict["repeated"])]
+    wrong = *holes, *verdict["doubled"], *verdict["repeated"], *verdict["mistold"]
+    return [json.dumps(found)[:300] for found in wrong]

@@ -57,7 +57,7 @@ def test_a_pair_is_pearsons_statistic_over_its_median(seed: int, first: int, sec
         total = table.sum()
         # their median, where both follow one law, is that of χ² but for N/(N-1)
         expected = theirs / stats.chi2.median(free) * (total - 1) / total
-        assert ratio == pytest.approx(expected, rel=0.04 if free == 1 else 0.01, abs=1e-6)
+        assert ratio == pytest.approx(expected, rel=0.04 if free == 1 else 0.02, abs=1e-6)
 
 
 def test_the_mean_of_pearsons_statistic_is_exact_for_given_margins() -> None:
