@@ -21,6 +21,7 @@ SITES: Final = 4
 _START_US: Final = 1_767_225_600_000_000  # 2026-01-01
 _MESSAGE_US: Final = 500  # 2,000 messages a second of log time
 _GROUP: Final = 2000
+_CONFIDENCE: Final = (8.0, 2.0)
 
 
 def fill(folder: Path, messages: int, per_message: int, seed: int, partitions: int) -> int:
@@ -39,11 +40,14 @@ def fill(folder: Path, messages: int, per_message: int, seed: int, partitions: i
     return size
 
 
-def write_bundle(folder: Path, seed: int) -> None:
-    """The bundle of the fleet's model; the dataflow reads its reference and never opens the model itself."""
+def write_bundle(folder: Path, seed: int, confidence: tuple[float, float] = _CONFIDENCE) -> None:
+    """The bundle of the fleet's model; the dataflow reads its reference and never opens the model itself.
+
+    With another `confidence`, a Beta distribution, the whole fleet has drifted from the start.
+    """
     rng = np.random.default_rng(seed)
     rows = 4000
-    class_ids, scores = _predictions(rng, rows)
+    class_ids, scores = _predictions(rng, rows, confidence)
     embeddings = rng.standard_normal((rows, DIMS)).astype(np.float32)
     seen = Rows(
         class_id=class_ids[:, 0],
@@ -106,9 +110,11 @@ def _columns(rng: np.random.Generator, rows: int) -> wire.Columns:
     )
 
 
-def _predictions(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def _predictions(
+    rng: np.random.Generator, rows: int, confidence: tuple[float, float] = _CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
     """Top-3 classes and scores, (rows, 3) each: confident most of the time."""
-    first = rng.beta(8, 2, rows)
+    first = rng.beta(*confidence, rows)
     second = (1 - first) * rng.uniform(0.5, 1, rows)
     scores = np.stack([first, np.minimum(first, second), (1 - first) * 0], axis=1)
     best = rng.integers(0, len(LABELS), rows)

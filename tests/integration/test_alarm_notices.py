@@ -231,7 +231,7 @@ def test_kill_9_loses_no_notice_and_tells_none_that_is_not_committed(mosquitto: 
 def test_a_service_that_is_killed_tells_each_change_that_the_lake_has(mosquitto: Broker, tmp_path: Path) -> None:
     data = tmp_path / "data"
     fill(data / "log", 6000, 4, seed=3, partitions=4)
-    write_bundle(data / "models" / "bench-1", seed=3)
+    write_bundle(data / "models" / "bench-1", seed=3, confidence=(4.0, 2.0))
     with hooked() as hook, ears(mosquitto.port, "ops") as ops:
         settings = (
             *("drift.window=0.5", "drift.round=0.25", "drift.grace=0.25", "drift.by=site,device"),
