@@ -8,10 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from operators.cohorts import Cohort
 from operators.tabulate import day_of
-
-Cohort = tuple[str, int, str, str]
-"""(model, model version, level, cohort)"""
 
 SILENCE: Final = "silence"
 _SAME_CAUSE_WINDOWS: Final = 2

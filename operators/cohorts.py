@@ -17,6 +17,9 @@ from operators.runs import Ints, compress, message_starts, words_at
 from schemas.attributes import is_attribute_name
 from schemas.errors import SettingsError
 
+Cohort = tuple[str, int, str, str]
+"""(model, model version, level, cohort)"""
+
 FLEET: Final = "fleet"
 ANY_CLASS: Final = "*"
 _COLUMNS: Final = ("site", "device")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.cohorts import Cohort
 from operators.detectors.registry import detector
 from operators.diagnose import diagnose
 from operators.dispersion import dispersion
@@ -27,7 +28,6 @@ from operators.space import WAVE_UNIT
 from operators.tabulate import day_of
 
 Ints = NDArray[np.int64]
-Cohort = tuple[str, int, str, str]
 _MOST_MOVED = 5
 
 

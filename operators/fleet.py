@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from operators.alarms import SILENCE, Alarm, Cohort, State, alarm_row, cause_of, id_of
+from operators.alarms import SILENCE, Alarm, State, alarm_row, cause_of, id_of
+from operators.cohorts import Cohort
 from operators.describe import Finding
 from operators.rounds import Part, Rounds
 from operators.silence import Change, Turn

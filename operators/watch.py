@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from operators.cohorts import Level
+from operators.cohorts import Cohort, Level
 from operators.describe import Finding, describe, drift_rows, window_row
 from operators.judge import Basis
 from operators.panes import layout_of
@@ -24,8 +24,6 @@ from operators.series import Folded, Series, fold, settle
 from operators.silence import Change
 from operators.windows import ModelKey, Panes
 
-Cohort = tuple[str, int, str, str]
-"""(model, model version, level, cohort)"""
 CLASS: Final = "class"
 _UNIVERSAL: Final = universal()
 _NEVER: Final = np.iinfo(np.int64).max

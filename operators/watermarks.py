@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from operators.cohorts import Level
+from operators.cohorts import Cohort, Level
 from operators.hellos import MAX_DEVICES, Known
 from operators.runs import message_starts, times_of, words_at
 from operators.seen import Seen
@@ -27,8 +27,6 @@ NEWEST: Final = 8
 """Streams, and places of work, of a device that are followed: those with the newest times."""
 Home = tuple[str, str, int]
 """(site, model, model version)"""
-CohortKey = tuple[str, int, str, str]
-"""(model, model version, level, cohort)"""
 IN_HAND_US: Final = 5_000_000
 """A record has its time before the model has run, and its number after: so much of a device's word is not relied on."""
 
@@ -106,7 +104,7 @@ class Watermarks:
         progress = self.devices.get(device)
         return max(progress.homes, key=lambda home: (progress.homes[home], home), default=None) if progress else None
 
-    def complete(self, levels: Sequence[Level], known: Known, silent: Container[str] = ()) -> dict[CohortKey, int]:
+    def complete(self, levels: Sequence[Level], known: Known, silent: Container[str] = ()) -> dict[Cohort, int]:
         """The time before which everything of a cohort arrived, for each that has devices; -1 as above.
 
         Cohorts by class have `*` for it (`Level.of_any_class`): what a device may still tell may be of any class. A
@@ -117,7 +115,7 @@ class Watermarks:
             known: what devices said of themselves.
             silent: devices that are not waited for.
         """
-        least: dict[CohortKey, int] = {}
+        least: dict[Cohort, int] = {}
         for device, progress in self.devices.items():
             if not progress.homes or device in silent:
                 continue

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from operators.alarms import Cohort
+from operators.cohorts import Cohort
 from pipelines.cli.context import print_object, print_rows
 from pipelines.drift.accuracy import Accuracy
 from pipelines.drift.standing import Standing

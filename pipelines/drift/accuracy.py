@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from operators.alarms import Cohort
+from operators.cohorts import Cohort
 from operators.expected_accuracy import accuracies, anchored
 from operators.panes import layout_of
 from operators.reference import Reference

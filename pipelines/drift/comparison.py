@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.alarms import Cohort
+from operators.cohorts import Cohort
 from operators.judge import Basis, Judge, judge_of
 from operators.panes import Layout, layout_of
 from operators.reference import BLESSED, Reference

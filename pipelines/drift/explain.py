@@ -10,7 +10,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.alarms import SILENCE, Cohort
+from operators.alarms import SILENCE
+from operators.cohorts import Cohort
 from operators.features import places
 from operators.watch import Policy, References
 from pipelines.drift.comparison import Comparison, comparison_of

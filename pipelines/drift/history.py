@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.alarms import Cohort
+from operators.cohorts import Cohort
 from schemas.errors import InputError
 
 Doubles = NDArray[np.float64]

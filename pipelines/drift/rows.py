@@ -7,7 +7,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from operators.alarms import Cohort
+from operators.cohorts import Cohort
 from operators.hellos import Known
 from schemas.tables import INFERENCES
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
-from operators.alarms import Cohort
+from operators.cohorts import Cohort
 from operators.fleet_control import alarmed
 from pipelines.views import rows_of
 
